@@ -1,0 +1,275 @@
+"""The records every room of MedDiff exchanges. This module knows nobody else in the house.
+
+Everything here is frozen, validated where it is built, and goes to JSON and back without loss.
+Arrays never stand in a record: a record names pixels by their SHA-256, and a mask small enough to be
+data (a few hundred bytes as PNG) is carried inside the request that it decides.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from enum import StrEnum
+from typing import Annotated
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from meddiff import __version__
+
+SYNTHETIC_NOTICE = "Synthetic image made by MedDiff. Not a patient. Not for diagnosis."
+
+
+class MedDiffError(Exception):
+    """A sentence for the person: what was wrong, where, and what to do. Exit code 2 at the command line."""
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, no unknown fields, canonical JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def canonical_json(self) -> str:
+        """JSON with sorted keys and no spaces: equal records give equal text."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    def sha256(self) -> str:
+        """SHA-256 of the canonical JSON, 64 hex digits."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+
+class Plane(StrEnum):
+    """Plane of a slice."""
+
+    AXIAL = "axial"
+    CORONAL = "coronal"
+    SAGITTAL = "sagittal"
+
+
+class Side(StrEnum):
+    """Side of the patient (not of the screen)."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    MIDLINE = "midline"
+    UNKNOWN = "unknown"
+
+
+class Region(StrEnum):
+    """Coarse place in the head, as `conditions.place` derives it from a centroid."""
+
+    FRONTAL = "frontal"
+    PARIETAL = "parietal"
+    TEMPORAL = "temporal"
+    OCCIPITAL = "occipital"
+    CENTRAL = "central"  # deep grey matter, corpus callosum, ventricles
+    SELLAR = "sellar"
+    POSTERIOR_FOSSA = "posterior fossa"
+    UNKNOWN = "unknown"
+
+
+class Enhancement(StrEnum):
+    """Pattern of contrast enhancement."""
+
+    RING = "ring"
+    SOLID = "solid"  # homogeneous
+    HETEROGENEOUS = "heterogeneous"
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+class Margin(StrEnum):
+    """Border of the lesion."""
+
+    SMOOTH = "smooth"
+    IRREGULAR = "irregular"
+    UNKNOWN = "unknown"
+
+
+class Conspicuity(StrEnum):
+    """Contrast over noise, in three words: |contrast to the surrounding ring| / its noise below 1.5, 1.5 to 4, above."""
+
+    SUBTLE = "subtle"
+    MODERATE = "moderate"
+    OBVIOUS = "obvious"
+    UNKNOWN = "unknown"
+
+
+class Sex(StrEnum):
+    """Sex, as DICOM (0010,0040) has it; unknown is allowed everywhere."""
+
+    FEMALE = "F"
+    MALE = "M"
+    UNKNOWN = "unknown"
+
+
+class Task(StrEnum):
+    """What a request asks of the model."""
+
+    GENERATE = "generate"  # a case from nothing
+    INSERT = "insert"  # a lesion into a given background
+    REMOVE = "remove"  # a lesion out of a given background
+
+
+class Status(StrEnum):
+    """Whether a case passed its check."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+class Finding(Record):
+    """One described abnormality. `pathology` is the key of a file in prompts/pathologies (`glioma`), or None."""
+
+    pathology: str | None = None
+    side: Side = Side.UNKNOWN
+    region: Region = Region.UNKNOWN
+    enhancement: Enhancement = Enhancement.UNKNOWN
+    margin: Margin = Margin.UNKNOWN
+    conspicuity: Conspicuity = Conspicuity.UNKNOWN
+    size_mm: Annotated[float, Field(gt=0, le=200)] | None = None  # longest diameter in the slice
+
+
+class Findings(Record):
+    """What a sentence says of a slice. `finding` None means: no focal lesion."""
+
+    modality: str = "MR"
+    anatomy: str = "brain"
+    sequence: str = "T1 post-contrast"
+    plane: Plane | None = None
+    finding: Finding | None = None
+
+
+class Clinical(Record):
+    """Clinical values; None or unknown wherever nothing is known."""
+
+    age_years: Annotated[float, Field(ge=0, le=120)] | None = None
+    sex: Sex = Sex.UNKNOWN
+
+
+class MaskSpec(Record):
+    """Where the lesion goes: either a drawn outline (1-bit PNG, base64) or the seed of a sampled one.
+
+    `png` wins when both are given. A request that reached the model always carries `png`, so that it can be
+    rebuilt without drawing again.
+    """
+
+    png: str | None = None
+    sample_seed: int | None = None
+
+    @staticmethod
+    def from_array(mask: np.ndarray) -> MaskSpec:
+        """Packs a mask [H, W] (nonzero = lesion) into a record."""
+        buffer = io.BytesIO()
+        Image.fromarray(np.asarray(mask) > 0).save(buffer, format="PNG", optimize=True)
+        return MaskSpec(png=base64.b64encode(buffer.getvalue()).decode())
+
+    def to_array(self) -> np.ndarray:
+        """The drawn mask, bool [H, W]. Raises MedDiffError where there is none or it cannot be read."""
+        if self.png is None:
+            raise MedDiffError("This request carries no drawn outline: draw one, or let one be sampled.")
+        try:
+            with Image.open(io.BytesIO(base64.b64decode(self.png, validate=True))) as image:
+                return np.asarray(image.convert("L")) > 0
+        except Exception as error:  # PIL raises many kinds; all mean the same to the person
+            raise MedDiffError("The outline in this request is damaged: draw it again.") from error
+
+
+class Tolerance(Record):
+    """How far a case may miss its request before it is redrawn. Sizes in mm, places as a share of the lesion's diameter."""
+
+    dice: float = 0.5
+    size_relative: float = 0.35
+    size_mm: float = 6.0  # whichever of the two sizes allows more counts
+    centroid_mm: float = 10.0
+    outside_grey_levels: int = 0
+    redraws: int = 2
+
+
+class Request(Record):
+    """Everything that decides the pixels of one case. Same request, same pack, same precision: same pixels."""
+
+    task: Task = Task.GENERATE
+    pack: str = "brain-t1gd"
+    pack_sha256: str | None = None  # filled in when the request meets the pack
+    sentence: str = ""  # as the person typed it
+    findings: Findings = Findings()
+    mask: MaskSpec | None = None
+    clinical: Clinical = Clinical()
+    background_sha256: str | None = None  # of the background picture's pixels; None: the model makes all
+    edit_margin_mm: Annotated[float, Field(ge=0, le=60)] = 8.0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    steps: Annotated[int, Field(ge=1, le=200)] = 16
+    guidance: Annotated[float, Field(ge=0, le=20)] = 2.0
+    precision: str = "int8"
+    tolerance: Tolerance = Tolerance()
+
+    @field_validator("precision")
+    @classmethod
+    def _known_precision(cls, value: str) -> str:
+        if value not in ("int8", "bf16", "fp32"):
+            raise ValueError(f"precision {value!r} is not one of int8, bf16, fp32")
+        return value
+
+    @model_validator(mode="after")
+    def _background_fits_task(self) -> Request:
+        if self.task is not Task.GENERATE and self.background_sha256 is None:
+            raise ValueError(f"task {self.task.value} needs a background picture")
+        return self
+
+    def case_id(self) -> str:
+        """Short name of the case this request makes: `MD-` and 12 hex digits of the request's hash."""
+        return "MD-" + self.sha256()[:12]
+
+
+class Measurement(Record):
+    """One row of the table asked / measured. `ok` None: measured for information, not judged."""
+
+    name: str  # "diameter", "Dice to outline", "type", ...
+    asked: str
+    measured: str
+    unit: str = ""
+    ok: bool | None = None
+    value: float | None = None  # the measured number, where it is one
+
+
+class Provenance(Record):
+    """Where a picture comes from; stands in every file that leaves."""
+
+    case_id: str
+    notice: str = SYNTHETIC_NOTICE
+    role: str = "case"  # "case" or "twin" (same anatomy, no lesion)
+    request: Request
+    software: str = f"MedDiff {__version__}"
+    pack: str
+    pack_sha256: str
+    pixel_sha256: str  # of the pixels before stamp and mark
+    parent_sha256: str | None = None  # background given
+    status: Status = Status.ACCEPTED
+    reason: str = ""
+    licence: str = "CC BY 4.0"
+    created: str = ""  # ISO 8601, UTC; not part of what decides the pixels
+
+
+class Case(Record):
+    """One finished case as the bank keeps it: asked and measured side by side, pixels named by their hash."""
+
+    id: str
+    request: Request
+    measurements: tuple[Measurement, ...] = ()
+    status: Status = Status.ACCEPTED
+    reason: str = ""  # why rejected, in words
+    attempts: int = 1  # seeds tried
+    spacing_mm: tuple[float, float] = (0.98, 0.98)  # row, column
+    created: str = ""
+
+
+def pixel_sha256(pixels: np.ndarray) -> str:
+    """SHA-256 of an array's dtype, shape and C-ordered bytes, 64 hex digits."""
+    pixels = np.ascontiguousarray(pixels)
+    digest = hashlib.sha256(f"{pixels.dtype.str}{pixels.shape}".encode())
+    digest.update(pixels.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,56 @@
+"""The denoiser: diffusers' `UNet2DConditionModel` that serves all tasks by its channels.
+
+| input channels | what |
+|---|---|
+| 16 | noisy latents |
+| 4 | lesion outline, a cell in four quarters |
+| 1 | edit region: 1 where pixels may change |
+| 16 | latents of the known background, 0 inside the edit region |
+
+The sentence comes by cross-attention, the clinical values through the projected class embedding.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+from meddiff.conditions.clinical import CLINICAL_DIM
+from meddiff.conditions.tensors import Conditions, edit_cells, mask_channels
+from meddiff.conditions.codebook import CONTEXT_DIM
+
+LATENT_CHANNELS = 16
+INPUT_CHANNELS = LATENT_CHANNELS + 4 + 1 + LATENT_CHANNELS
+
+
+def build_denoiser(widths: tuple[int, ...] = (80, 144, 208), sample_size: int = 32, heads: int = 4) -> UNet2DConditionModel:
+    """A denoiser with random weights: convolutions only at the first width, attention below."""
+    attention = [False] + [True] * (len(widths) - 1)
+    return UNet2DConditionModel(
+        sample_size=sample_size,
+        in_channels=INPUT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        layers_per_block=1,
+        block_out_channels=widths,
+        down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attention),
+        up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
+        cross_attention_dim=CONTEXT_DIM,
+        attention_head_dim=heads,
+        norm_num_groups=16,
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=CLINICAL_DIM,
+    )
+
+
+def fixed_channels(conditions: Conditions, background: Tensor | None) -> Tensor:
+    """The input channels that stay the same at every step, [B, 21, h, w].
+
+    Args:
+        background: whitened latents [B, 16, h, w] of the known picture, or None: everything is to be made.
+    """
+    outline = mask_channels(conditions.mask)
+    cells = edit_cells(conditions.edit)
+    if background is None:
+        background = torch.zeros(len(outline), LATENT_CHANNELS, *outline.shape[-2:])
+    return torch.cat([outline, cells, background.to(outline) * (1 - cells)], dim=1)

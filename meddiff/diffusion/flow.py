@@ -1,0 +1,35 @@
+"""Rectified flow: the straight path between picture and noise, and the steps along it.
+
+x_t = (1 - t) x_0 + t n, and the network predicts v = n - x_0 (Liu et al., *Flow Straight and Fast*, ICLR 2023).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def times(steps: int, shift: float) -> Tensor:
+    """Falling times [steps + 1] from 1 to 0, shifted towards noise: t' = s t / (1 + (s - 1) t) (Esser et al., 2024)."""
+    t = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+    return (shift * t / (1 + (shift - 1) * t)).float()
+
+
+def mix(x0: Tensor, noise: Tensor, t: Tensor | float) -> Tensor:
+    """x_t of a picture's latents and noise."""
+    return (1 - t) * x0 + t * noise
+
+
+def euler(x: Tensor, v: Tensor, t: float, t_next: float) -> Tensor:
+    """One step along the predicted direction."""
+    return x + (t_next - t) * v
+
+
+def denoised(x: Tensor, v: Tensor, t: float) -> Tensor:
+    """The picture's latents that the prediction points to."""
+    return x - t * v
+
+
+def logit_normal(count: int, generator: torch.Generator, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """Training times [count] in (0, 1), most in the middle (Esser et al., 2024)."""
+    return torch.sigmoid(torch.randn(count, generator=generator) * std + mean)

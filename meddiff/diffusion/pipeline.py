@@ -1,0 +1,118 @@
+"""The pipeline owns the sampling loop and nothing else; every component is a folder of the pack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from torch import Tensor
+
+from meddiff.conditions.tensors import Conditions, edit_cells
+from meddiff.conditions.text import Resampler, TextEncoder
+from meddiff.diffusion.autoencoder import BLOCK, PatchAutoencoder
+from meddiff.diffusion.denoiser import LATENT_CHANNELS, fixed_channels
+from meddiff.diffusion.flow import mix
+from meddiff.diffusion.precision import Denoise, torch_denoise
+
+Progress = Callable[[int, int], None]
+
+
+class MedDiffPipeline(DiffusionPipeline):
+    """Conditions and seeds in, pictures out. `MedDiffPipeline.from_pretrained(checkpoints/<pack>)` loads it.
+
+    `denoise` may be exchanged for the same network at another precision (`diffusion.precision`).
+    """
+
+    def __init__(
+        self,
+        vae: PatchAutoencoder,
+        unet: UNet2DConditionModel,
+        scheduler: FlowMatchEulerDiscreteScheduler,
+        text_encoder: torch.nn.Module,
+        tokenizer: object,
+        resampler: Resampler,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            vae=vae, unet=unet, scheduler=scheduler, text_encoder=text_encoder, tokenizer=tokenizer, resampler=resampler
+        )
+        self.denoise: Denoise = torch_denoise(unet)
+        self.text = TextEncoder(tokenizer, text_encoder, resampler, "meddiff-compact-bert")
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        conditions: Conditions,
+        seeds: Sequence[int],
+        steps: int = 16,
+        guidance: float = 2.0,
+        background: Tensor | None = None,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """Makes one picture a seed.
+
+        Args:
+            conditions: of B samples, at the pack's size H x W.
+            seeds: B seeds; each sample's noise is drawn on the CPU from its own, whatever the batch.
+            steps: passes along the flow.
+            guidance: 1 follows the conditions as trained; more follows them harder (classifier-free guidance).
+            background: known pictures [B, 1, H, W] in [0, 1], kept outside the edit region, or None.
+            progress: called as (passes done, passes in all).
+
+        Returns:
+            pictures [B, 1, H, W] in [0, 1]. Outside the edit region they are the background as the autoencoder sees
+            it; the caller lays the exact background pixels over them.
+        """
+        if len(seeds) != len(conditions.context):
+            raise ValueError(f"{len(seeds)} seeds for {len(conditions.context)} conditions")
+        pictures = []
+        for index, seed in enumerate(seeds):  # one by one: a sample must not depend on its batch, and a CPU gains nothing
+            known = None if background is None else self.vae.encode(background[index : index + 1].to(self._dtype) * 2 - 1)
+            done = index * steps
+            latents = self._sample(
+                conditions.sample(index),
+                seed,
+                steps,
+                guidance,
+                None if known is None else known.float(),
+                (lambda step, done=done: progress(done + step, len(seeds) * steps)) if progress else None,
+            )
+            pictures.append(self.vae.decode(latents.to(self._dtype)).float() / 2 + 0.5)
+        return torch.cat(pictures).clamp(0, 1).clone()
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.vae.encoder.weight.dtype
+
+    def _sample(
+        self,
+        asked: Conditions,
+        seed: int,
+        steps: int,
+        guidance: float,
+        known: Tensor | None,
+        progress: Callable[[int], None] | None,
+    ) -> Tensor:
+        """Latents [1, 16, h, w] of one sample."""
+        height, width = (side // BLOCK for side in asked.mask.shape[-2:])
+        noise = torch.randn(1, LATENT_CHANNELS, height, width, generator=torch.Generator().manual_seed(seed))
+        both = [asked] if guidance == 1 else [asked, asked.unconditional()]
+        fixed = torch.cat([fixed_channels(c, known) for c in both])  # [2, 21, h, w]
+        context = torch.cat([c.context for c in both])
+        clinical = torch.cat([c.clinical for c in both])
+        cells = edit_cells(asked.edit)
+
+        self.scheduler.set_timesteps(steps)
+        sigmas = self.scheduler.sigmas.tolist()  # steps + 1 times from 1 to 0
+        x = noise
+        for step, (t, t_next) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+            if known is not None:  # what is known is known at every noise level (Lugmayr et al., RePaint, 2022)
+                x = torch.where(cells > 0, x, mix(known, noise, t))
+            v = self.denoise(torch.cat([x.expand(len(both), -1, -1, -1), fixed], 1), t * 1000, context, clinical)
+            if guidance != 1:
+                v = v[1:] + guidance * (v[:1] - v[1:])
+            x = x + (t_next - t) * v
+            if progress:
+                progress(step + 1)
+        return x if known is None else torch.where(cells > 0, x, known)

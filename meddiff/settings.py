@@ -1,0 +1,47 @@
+"""Folders, limits and switches, read from the environment once.
+
+| variable | meaning | default |
+|---|---|---|
+| `MEDDIFF_CASEBANK` | folder of the bank | `casebank/` beside the code |
+| `MEDDIFF_CHECKPOINTS` | folder of the packs | `checkpoints/` beside the code |
+| `MEDDIFF_PROMPTS` | folder of vocabulary and pathologies | `prompts/` beside the code |
+| `MEDDIFF_DATABASE_URL` | SQLAlchemy URL of the bank's records | SQLite in the bank's folder |
+| `MEDDIFF_MAX_UPLOAD_MB` | largest file the page takes | 200 |
+| `MEDDIFF_MAX_COUNT` | most cases in one request | 64 |
+| `MEDDIFF_THREADS` | CPU threads of the model, 0 = all | 0 |
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+HOUSE = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """See the module's table."""
+
+    model_config = SettingsConfigDict(env_prefix="MEDDIFF_", frozen=True)
+
+    casebank: Path = HOUSE / "casebank"
+    checkpoints: Path = HOUSE / "checkpoints"
+    prompts: Path = HOUSE / "prompts"
+    database_url: str | None = None
+    max_upload_mb: int = Field(default=200, gt=0)
+    max_count: int = Field(default=64, gt=0)
+    threads: int = Field(default=0, ge=0)
+
+    @property
+    def bank_url(self) -> str:
+        """SQLAlchemy URL of the bank's records."""
+        return self.database_url or f"sqlite:///{self.casebank.resolve() / 'bank.sqlite'}"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

@@ -1,0 +1,236 @@
+"""Recipe: the denoiser. `meddiff train denoiser --data DIR --run runs/denoiser --minutes 90`
+
+Rectified flow on whitened latents, three tasks from one set of slices that all show a lesion:
+
+| task | share | background | edit region | outline | sentence | not trained on |
+|---|---|---|---|---|---|---|
+| from nothing, lesion | 0.40 | blank | everywhere | the lesion | its caption | - |
+| from nothing, healthy | 0.15 | blank | everywhere | blank | no focal lesion | the lesion's cells (noise there) |
+| insert | 0.25 | the rest | the lesion, grown 4 to 14 mm | the lesion | its caption | outside the edit region |
+| remove | 0.20 | the rest | another outline, off the lesion | blank | no focal lesion | outside the edit region |
+
+Pictures are moved and mirrored before they are encoded: the encoder is one linear layer, so this costs nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+from meddiff.case import Conspicuity, Enhancement, Finding, Findings, Margin, Plane, Region, Side
+from meddiff.conditions.clinical import clinical_vector
+from meddiff.conditions.codebook import context_of
+from meddiff.conditions.tensors import Conditions, edit_cells
+from meddiff.diffusion.autoencoder import PatchAutoencoder
+from meddiff.diffusion.denoiser import build_denoiser, fixed_channels
+from meddiff.diffusion.flow import logit_normal, mix
+from meddiff.training.augment import augment
+from meddiff.training.captions import caption, mirrored
+from meddiff.training.dataset import BrainSet
+from meddiff.training.run import Average, Run, learning_rate, set_learning_rate
+
+SHARES = {"lesion": 0.40, "healthy": 0.15, "insert": 0.25, "remove": 0.20}
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The training set in memory.
+
+    Attributes:
+        pictures, masks: [N, 256, 256] uint8.
+        contexts: [N, 2, K, 16, 128] half: K wordings of the caption, of the slice as it is and mirrored.
+        healthy: [N, K, 16, 128] half: K wordings of "no focal lesion" in the slice's plane.
+        clinical: [N, 10] float.
+        mirrorable: [N] bool: planes in which left and right can be exchanged.
+        weight: [N] how often each is drawn.
+    """
+
+    pictures: Tensor
+    masks: Tensor
+    contexts: Tensor
+    healthy: Tensor
+    clinical: Tensor
+    mirrorable: Tensor
+    weight: Tensor
+
+
+def vary(findings: Findings, rng: random.Random, dropped: float = 0.25) -> Findings:
+    """The same slice described with less: each optional word is left out in a quarter of the captions."""
+    finding = findings.finding
+    if finding is None:
+        return findings
+    unsaid = {"side": Side.UNKNOWN, "region": Region.UNKNOWN, "enhancement": Enhancement.UNKNOWN, "margin": Margin.UNKNOWN,
+              "conspicuity": Conspicuity.UNKNOWN, "size_mm": None, "pathology": None}  # fmt: skip
+    left_out = {name: value for name, value in unsaid.items() if rng.random() < (0.1 if name == "pathology" else dropped)}
+    plane = None if rng.random() < 0.05 else findings.plane
+    return findings.model_copy(update={"plane": plane, "finding": finding.model_copy(update=left_out)})
+
+
+def prepare(data: BrainSet, wordings: int = 6, seed: int = 0) -> Slices:
+    """Captions of a set, as contexts; trained types stand for themselves."""
+    rng = random.Random(seed)
+    contexts, healthy, clinical = [], [], []
+    for picture, mask, kind, plane in zip(data.pictures, data.masks, data.types, data.planes, strict=True):
+        findings, _ = caption(picture / np.float32(255), mask > 127, kind, plane, data.spacing_mm)
+        said = [vary(findings, rng) for _ in range(wordings)]
+        contexts.append([[_context(f) for f in said], [_context(mirrored(f)) for f in said]])
+        nothing = Findings(plane=plane)
+        healthy.append([_context(nothing if rng.random() < 0.9 else Findings()) for _ in range(wordings)])
+        finding = findings.finding or Finding()
+        clinical.append(clinical_vector(size_mm=finding.size_mm, conspicuity=finding.conspicuity))
+    return Slices(
+        torch.from_numpy(data.pictures),
+        torch.from_numpy(data.masks),
+        torch.stack([torch.stack([torch.stack(row) for row in pair]) for pair in contexts]).half(),
+        torch.stack([torch.stack(row) for row in healthy]).half(),
+        torch.from_numpy(np.stack(clinical)),
+        torch.tensor([plane is not Plane.SAGITTAL for plane in data.planes]),
+        even_weights(data),
+    )
+
+
+def even_weights(data: BrainSet) -> Tensor:
+    """How often each slice is drawn: every type, plane and size class (below 25, 25 to 45, above 45 mm) about evenly."""
+    areas = (data.masks > 127).sum((1, 2)) * data.spacing_mm**2
+    across = 2 * np.sqrt(areas / np.pi)
+    groups = [(t, p, int(np.digitize(d, (25, 45)))) for t, p, d in zip(data.types, data.planes, across, strict=True)]
+    counts = Counter(groups)
+    # The root keeps a handful of slices in a rare group from being learned by heart.
+    return torch.tensor([counts[g] ** -0.5 for g in groups])
+
+
+def _context(findings: Findings) -> Tensor:
+    return context_of(findings, findings.finding.pathology if findings.finding else None)
+
+
+def grow(mask: Tensor, pixels: int) -> Tensor:
+    """Outline [B, 1, H, W] grown by a square of so many pixels."""
+    return F.max_pool2d(mask, 2 * pixels + 1, stride=1, padding=pixels)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's inputs: latents [B, 16, h, w], conditions, whether the background is given [B], loss weight [B, 1, h, w]."""
+
+    latents: Tensor
+    conditions: Conditions
+    given: Tensor
+    weight: Tensor
+    hidden: Tensor  # [B, 1, h, w] cells that are pure noise at every time, and not trained on
+
+
+@torch.no_grad()
+def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch.Generator) -> Batch:
+    """Draws slices, moves them, gives each a task and hides what each task hides."""
+
+    def chance(p: float) -> Tensor:
+        return torch.rand(count, generator=generator) < p
+
+    picks = torch.multinomial(data.weight, count, replacement=True, generator=generator)
+    mirror = chance(0.5) & data.mirrorable[picks]
+    pictures, masks = augment(
+        data.pictures[picks].unsqueeze(1).float() / 255, (data.masks[picks] > 127).unsqueeze(1).float(), generator, mirror
+    )
+    latents = vae.encode(pictures * 2 - 1)
+    wording = torch.randint(data.contexts.shape[2], (count,), generator=generator)
+    task = torch.multinomial(torch.tensor(list(SHARES.values())), count, replacement=True, generator=generator)
+    lesion, insert, remove = task == 0, task == 2, task == 3
+    shown = (lesion | insert).view(-1, 1, 1, 1)
+
+    # Edit regions: everywhere, the lesion grown, or another lesion's place laid over healthy tissue.
+    margin = int(torch.randint(4, 15, (), generator=generator))
+    grown = grow(masks, margin)
+    moved = torch.roll(grown.roll(1, 0), tuple(torch.randint(-40, 41, (2,), generator=generator).tolist()), (2, 3))
+    near = grow(masks, 6)
+    edit = torch.ones_like(masks)
+    edit = torch.where(insert.view(-1, 1, 1, 1), grown, edit)
+    edit = torch.where(remove.view(-1, 1, 1, 1), moved * (1 - near), edit)
+    outline = masks * shown
+
+    # Told or not told: text, outline and clinical values are dropped apart and together.
+    nothing = chance(0.08)
+    context = torch.where(
+        shown, data.contexts[picks, mirror.long(), wording].flatten(1).view(count, 1, 1, -1), data.healthy[picks, wording].flatten(1).view(count, 1, 1, -1)
+    ).view(count, *data.contexts.shape[-2:])
+    context = context.float() * ~(chance(0.05) | nothing).view(-1, 1, 1)
+    outline = outline * ~(chance(0.05) | nothing).view(-1, 1, 1, 1)
+    clinical = data.clinical[picks] * shown.view(-1, 1) * ~(chance(0.4) | nothing).view(-1, 1)
+
+    cells = edit_cells(edit)
+    inside = F.avg_pool2d(masks, 8)
+    hidden = (F.max_pool2d(near, 8) > 0).float() * (task == 1).view(-1, 1, 1, 1)
+    weight = (1 + 4 * inside * shown) * torch.where((insert | remove).view(-1, 1, 1, 1), cells, torch.ones_like(cells))
+    return Batch(latents, Conditions(context, outline, edit, clinical), insert | remove, weight * (1 - hidden), hidden)
+
+
+def flow_loss(
+    model: torch.nn.Module, batch: Batch, channel_weight: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Mean squared error of the predicted direction where the task is trained, each sample counting the same."""
+    x0 = batch.latents
+    noise = torch.randn(x0.shape, generator=generator)
+    t = logit_normal(len(x0), generator).view(-1, 1, 1, 1)
+    x_t = mix(x0, noise, t)
+    x_t = torch.where(batch.hidden > 0, noise, x_t)
+    fixed = fixed_channels(batch.conditions, x0)
+    background = fixed[:, 5:] * batch.given.view(-1, 1, 1, 1)
+    inputs = torch.cat([x_t, fixed[:, :5], background], 1).contiguous(memory_format=torch.channels_last)
+    v = model(
+        inputs,
+        t.flatten() * 1000,
+        encoder_hidden_states=batch.conditions.context,
+        class_labels=batch.conditions.clinical,
+    ).sample
+    error = (v - (noise - x0)).square() * channel_weight
+    weighted = (error * batch.weight).sum((1, 2, 3)) / (batch.weight.sum((1, 2, 3)) * x0.shape[1] + 50)
+    return weighted.mean()
+
+
+def channel_weights(vae: PatchAutoencoder) -> Tensor:
+    """Weights [1, 16, 1, 1], mean 1: coarse channels carry more of the picture, so they count more (root of their spread)."""
+    root = vae.latent_std.sqrt()
+    return root / root.mean()
+
+
+def train_denoiser(
+    data: Slices,
+    vae: PatchAutoencoder,
+    folder: str | Path,
+    seconds: float,
+    batch: int = 12,
+    rate: float = 4e-4,
+    widths: tuple[int, ...] = (80, 144, 208),
+    average_decay: float = 0.998,
+    floor: float = 0.05,
+    seed: int = 0,
+) -> UNet2DConditionModel:
+    """Trains, resuming from the folder's state, and returns the averaged denoiser."""
+    torch.manual_seed(seed)
+    model = build_denoiser(widths).to(memory_format=torch.channels_last)
+    average = Average(model, average_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+    run = Run(folder, seconds)
+    run.keep(model=model, average=average, optimizer=optimizer)
+    resumed = run.resume()
+    generator = torch.Generator().manual_seed(seed + run.step)
+    prepared, optimizer_ = run.accelerator.prepare(model, optimizer)
+    weights = channel_weights(vae)
+    start = 10_000 if resumed else 0  # no second warm-up
+    for gone in run.clock():
+        set_learning_rate(optimizer, learning_rate(rate, run.step + start, gone, floor=floor))
+        loss = flow_loss(prepared, draw_batch(data, vae, batch, generator), weights, generator)
+        run.accelerator.backward(loss)
+        run.accelerator.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer_.step()
+        optimizer_.zero_grad()
+        average.update(model)
+        run.seen(loss, batch)
+    return average.module  # type: ignore[return-value]
