@@ -6,12 +6,15 @@ keeps the encoder, and with it every latent and the denoiser, and trains the res
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from meddiff.case import MedDiffError
 from meddiff.diffusion.autoencoder import PatchAutoencoder
+from meddiff.training.dataset import load_brain_t1gd
 from meddiff.training.run import Average, Run, learning_rate, set_learning_rate, write_sheet
 
 CROP = 128  # pixels; a multiple of the autoencoder's block
@@ -103,3 +106,35 @@ def train_autoencoder(
         torch.cat([shown.float() / 255, (best(shown.float() / 127.5 - 1) + 1).detach() / 2]), run.folder / "sheet.png", 8
     )
     return best
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `meddiff train autoencoder`."""
+    parser.add_argument("--data", type=Path, required=True, help="folder of the brain_t1gd set (docs/data.md)")
+    parser.add_argument("--run", type=Path, default=Path("runs/autoencoder"), help="folder of state, log and result")
+    parser.add_argument("--minutes", type=float, default=7, help="how long to train (default 7)")
+    parser.add_argument(
+        "--stage",
+        choices=("both", "decoder"),
+        default="both",
+        help="both: from principal components; decoder: keep the encoder and every latent, improve the decoder",
+    )
+    parser.add_argument("--start", type=Path, help="vae/ folder of a pack to start from (needed for --stage decoder)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Trains and writes `vae/` into the run's folder."""
+    if args.stage == "decoder" and args.start is None:
+        raise MedDiffError("--stage decoder keeps an encoder: name the vae/ folder it comes from with --start.")
+    data = load_brain_t1gd(args.data)
+    start = PatchAutoencoder.from_pretrained(args.start) if args.start else None
+    model = train_autoencoder(
+        torch.from_numpy(data.where("train").pictures),
+        torch.from_numpy(data.where("val").pictures),
+        args.run,
+        args.minutes * 60,
+        stage=args.stage,
+        start=start,  # type: ignore[arg-type]
+    )
+    model.save_pretrained(args.run / "vae")
+    return 0

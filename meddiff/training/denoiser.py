@@ -17,6 +17,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ from meddiff.diffusion.denoiser import build_denoiser, fixed_channels
 from meddiff.diffusion.flow import logit_normal, mix
 from meddiff.training.augment import augment
 from meddiff.training.captions import caption, mirrored
-from meddiff.training.dataset import BrainSet
+from meddiff.training.dataset import BrainSet, load_brain_t1gd
 from meddiff.training.run import Average, Run, learning_rate, set_learning_rate
 
 SHARES = {"lesion": 0.40, "healthy": 0.15, "insert": 0.25, "remove": 0.20}
@@ -234,3 +235,22 @@ def train_denoiser(
         average.update(model)
         run.seen(loss, batch)
     return average.module  # type: ignore[return-value]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `meddiff train denoiser`."""
+    parser.add_argument("--data", type=Path, required=True, help="folder of the brain_t1gd set (docs/data.md)")
+    parser.add_argument("--vae", type=Path, default=Path("checkpoints/brain-t1gd/vae"), help="autoencoder to train on")
+    parser.add_argument("--run", type=Path, default=Path("runs/denoiser"), help="folder of state, log and result")
+    parser.add_argument("--minutes", type=float, default=90, help="how long to train in this call (default 90)")
+    parser.add_argument("--rate", type=float, default=4e-4, help="peak learning rate (default 4e-4)")
+    parser.add_argument("--batch", type=int, default=12, help="samples a step (default 12)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Trains, resuming, and writes the averaged `unet/` into the run's folder."""
+    vae: PatchAutoencoder = PatchAutoencoder.from_pretrained(args.vae).eval()
+    data = prepare(load_brain_t1gd(args.data).where("train"))
+    model = train_denoiser(data, vae, args.run, args.minutes * 60, batch=args.batch, rate=args.rate)
+    model.save_pretrained(args.run / "unet")
+    return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from meddiff.synthesis.finder import LesionFinder
 from meddiff.training.augment import augment
+from meddiff.training.dataset import load_brain_t1gd
 from meddiff.training.run import Average, Run, learning_rate, set_learning_rate
 
 
@@ -78,3 +80,22 @@ def train_finder(
     right = found.type_probability.argmax(1) == val[2].numpy()
     run.log(dice_val=round(float(score.mean()), 4), type_val=round(float(right.mean()), 4))
     return best
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `meddiff train finder`."""
+    parser.add_argument("--data", type=Path, required=True, help="folder of the brain_t1gd set (docs/data.md)")
+    parser.add_argument("--run", type=Path, default=Path("runs/finder"), help="folder of state, log and result")
+    parser.add_argument("--minutes", type=float, default=30, help="how long to train (default 30)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Trains and writes `check/` into the run's folder."""
+    data = load_brain_t1gd(args.data)
+    train, val = (
+        tuple(torch.from_numpy(a) for a in (part.pictures, part.masks, part.type_numbers()))
+        for part in (data.where("train"), data.where("val"))
+    )
+    model = train_finder(*train, val=val, folder=args.run, seconds=args.minutes * 60)  # type: ignore[misc,arg-type]
+    model.save_pretrained(args.run / "check")
+    return 0
