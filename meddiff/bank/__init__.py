@@ -1,0 +1,5 @@
+"""Cases kept."""
+
+from meddiff.bank.store import Bank
+
+__all__ = ["Bank"]

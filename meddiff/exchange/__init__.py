@@ -1,0 +1,17 @@
+"""Out of the house, through the one door: every writer takes a `SealedImage` and nothing else."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from meddiff.exchange.dicom import write_dicom
+from meddiff.exchange.nifti import write_nifti
+from meddiff.exchange.png import write_mask_png, write_png
+from meddiff.marking.seal import SealedImage
+
+WRITERS: dict[str, tuple[str, Callable[[SealedImage, str | Path], Path]]] = {
+    "png": (".png", write_png),
+    "dicom": (".dcm", write_dicom),
+    "nifti": (".nii.gz", write_nifti),
+}
+
+__all__ = ["WRITERS", "write_dicom", "write_mask_png", "write_nifti", "write_png"]
