@@ -36,7 +36,7 @@ class Record(BaseModel):
         """JSON with sorted keys and no spaces: equal records give equal text."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
-    def sha256(self) -> str:
+    def digest(self) -> str:
         """SHA-256 of the canonical JSON, 64 hex digits."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
@@ -222,7 +222,7 @@ class Request(Record):
 
     def case_id(self) -> str:
         """Short name of the case this request makes: `MD-` and 12 hex digits of the request's hash."""
-        return "MD-" + self.sha256()[:12]
+        return "MD-" + self.digest()[:12]
 
 
 class Measurement(Record):

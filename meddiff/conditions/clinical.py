@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from meddiff.case import Clinical, Conspicuity, Sex
+from meddiff.case import Clinical, Conspicuity, MedDiffError, Sex
 
 CLINICAL_DIM = 10
 _CONSPICUITY = (Conspicuity.SUBTLE, Conspicuity.MODERATE, Conspicuity.OBVIOUS)
@@ -23,7 +25,12 @@ def clinical_vector(
     | 2, 3, 4 | female, male, 1 if known |
     | 5, 6 | longest diameter in mm / 100, 1 if known |
     | 7, 8, 9 | subtle, moderate, obvious; all 0 if unknown |
+
+    Raises:
+        MedDiffError: for a size that is not a length above 0.
     """
+    if size_mm is not None and not (math.isfinite(size_mm) and size_mm > 0):
+        raise MedDiffError(f"The lesion's size must be above 0 mm, not {size_mm:g}: give a longest diameter in mm.")
     vector = np.zeros(CLINICAL_DIM, np.float32)
     if clinical.age_years is not None:
         vector[0:2] = clinical.age_years / 100, 1

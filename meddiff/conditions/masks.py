@@ -1,8 +1,8 @@
 """Outlines of lesions: drawn, read, sampled from what real ones look like, grown to a size, checked.
 
 A sampled outline is a radius for every direction around its centre. The logarithm of real radii, over the root of the
-area, is described by its mean and principal components for each tumour type and plane (`outlines.json`, statistics only,
-made by `python -m meddiff.training.outlines`); a new outline is a random point in that space. What the components leave
+area, is described by its mean and principal components for each tumour type and plane (`outlines.json`, statistics
+only, made by `meddiff train outlines`); a new outline is a random point in that space. What the components leave
 over is drawn as waves of the strength that it has in real outlines.
 """
 
@@ -18,10 +18,10 @@ from skimage.draw import polygon2mask
 
 from meddiff.case import Finding, Findings, Margin, MedDiffError, Plane, Region, Side
 from meddiff.conditions.measure import IRREGULAR_BELOW, compactness_of, longest_diameter_mm
-from meddiff.conditions.place import brain_of, place_point, region_prior, relative, region_of, statistics
+from meddiff.conditions.place import brain_of, place_point, region_of, region_prior, relative, statistics
 
 DIRECTIONS = 64  # of a radial profile
-FINE = 4  # waves around the outline from which on they count as irregularity, not as shape
+FINE, LAST = 4, 12  # waves around the outline: from FINE on irregularity, not shape; above LAST only the pixels' stairs
 LEAST_PIXELS, MOST_OF_HEAD = 12, 0.4  # a lesion of about 4 mm; larger than this share of the head is not a focal lesion
 OUTSIDE_HEAD = 0.02  # share of an outline that may miss the head: outlines touch the skull
 TRIES = 60
@@ -58,7 +58,7 @@ def draw_polygon(shape: tuple[int, int], points: list[tuple[float, float]]) -> n
     """
     if len(points) < 3:
         raise MedDiffError(f"An outline needs at least three points, not {len(points)}: add points.")
-    return polygon2mask(shape, np.asarray(points, float))
+    return np.asarray(polygon2mask(shape, np.asarray(points, float)), bool)
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -78,7 +78,9 @@ def read_mask(path: str | Path) -> np.ndarray:
             if "A" in image.getbands() and values.min() == values.max():  # an opaque layer says nothing
                 values = np.asarray(image.convert("L"))
     except Exception as error:  # PIL raises many kinds; all mean the same to the person
-        raise MedDiffError(f"{path} cannot be read as a mask image: give a PNG with the lesion white on black.") from error
+        raise MedDiffError(
+            f"{path} cannot be read as a mask image: give a PNG with the lesion white on black."
+        ) from error
     top = int(values.max())
     if top == 0:
         raise MedDiffError(f"The mask {path} is empty: paint the lesion white on black.")
@@ -109,10 +111,13 @@ def check_mask(mask: np.ndarray, head: np.ndarray) -> np.ndarray:
     if outside > OUTSIDE_HEAD:
         raise MedDiffError(f"{outside:.0%} of the outline lies outside the head: move it inside.")
     if pixels < LEAST_PIXELS:
-        raise MedDiffError(f"The outline has {pixels} pixels; below {LEAST_PIXELS} no lesion can be drawn: make it larger.")
+        raise MedDiffError(
+            f"The outline has {pixels} pixels; below {LEAST_PIXELS} no lesion can be drawn: make it larger."
+        )
     if pixels > MOST_OF_HEAD * whole:
         raise MedDiffError(
-            f"The outline fills {pixels / whole:.0%} of the head; above {MOST_OF_HEAD:.0%} it is no focal lesion: make it smaller."
+            f"The outline fills {pixels / whole:.0%} of the head; above {MOST_OF_HEAD:.0%} it is no focal lesion: "
+            "make it smaller."
         )
     return mask
 
@@ -135,35 +140,41 @@ def grow_to_size(mask: np.ndarray, size_mm: float, spacing_mm: tuple[float, floa
     mask = np.asarray(mask) > 0
     if not mask.any():
         raise MedDiffError("The outline is empty: there is nothing to grow. Draw one first.")
-    pixel = min(spacing_mm)
+    pixel = max(spacing_mm)
     if not (math.isfinite(size_mm) and size_mm >= 2 * pixel):
         raise MedDiffError(f"A lesion of {size_mm:g} mm is below two pixels of {pixel:g} mm: ask for a larger one.")
-    largest = longest_diameter_mm(np.ones_like(mask), spacing_mm)
-    if size_mm > largest:
-        raise MedDiffError(f"A lesion of {size_mm:g} mm does not fit into this picture of {largest:.0f} mm: ask for less.")
     distance = signed_distance(mask)
     centre = np.array(ndimage.center_of_mass(mask))
-    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    reach = np.abs(np.argwhere(mask) - centre).max() + 1
 
     def scaled(factor: float) -> np.ndarray:
+        # Only the window that the lesion can fill is resampled.
+        low = np.maximum(np.floor(centre - reach * factor).astype(int), 0)
+        high = np.minimum(np.ceil(centre + reach * factor).astype(int) + 1, mask.shape)
+        rows, columns = np.mgrid[low[0] : high[0], low[1] : high[1]]
         where = [(rows - centre[0]) / factor + centre[0], (columns - centre[1]) / factor + centre[1]]
-        return ndimage.map_coordinates(distance, where, order=1, mode="nearest") > 0
+        out = np.zeros(mask.shape, bool)
+        out[low[0] : high[0], low[1] : high[1]] = ndimage.map_coordinates(distance, where, order=1, mode="nearest") > 0
+        return out
 
     # Diameters of outlines on a grid go in steps: bisect, and keep the nearest.
-    start = size_mm / longest_diameter_mm(mask, spacing_mm)
-    low, high, best, miss = 0.4 * start, 2.0 * start, mask, math.inf
-    for _ in range(18):
-        factor = math.sqrt(low * high) if best is not mask else start
+    factor = start = size_mm / longest_diameter_mm(mask, spacing_mm)
+    low, high, best, miss = 0.5 * start, 2.0 * start, mask, math.inf
+    for _ in range(14):
         drawn = scaled(factor)
         error = longest_diameter_mm(drawn, spacing_mm) - size_mm
         if abs(error) < miss:
-            best, miss = drawn, abs(error)
-        if miss < 0.25 * pixel:
+            best, miss, chosen = drawn, abs(error), factor
+        if miss < 0.5 * pixel:
             break
         low, high = (factor, high) if error < 0 else (low, factor)
+        factor = math.sqrt(low * high)
+    ends = (np.argwhere(mask) - centre) * chosen + centre
+    if ends.min() < -0.5 or (ends > np.array(mask.shape) - 0.5).any():
+        raise MedDiffError(f"At {size_mm:g} mm this outline runs off the picture: move it inwards or ask for less.")
     if miss >= pixel:
         raise MedDiffError(
-            f"This outline cannot be brought to {size_mm:g} mm: it runs off the picture. Move it inwards or ask for less."
+            f"At {size_mm:g} mm this outline is thinner than a pixel: ask for a larger lesion or draw a rounder one."
         )
     return best
 
@@ -183,7 +194,7 @@ def edit_region(mask: np.ndarray, margin_mm: float, spacing_mm: tuple[float, flo
 
 
 def standard_head(plane: Plane, shape: tuple[int, int] = (256, 256)) -> np.ndarray:
-    """The head that an average slice shows, bool [H, W]: where a lesion can lie in a picture that is still to be made."""
+    """The head that an average slice shows, bool [H, W]: where lesions lie in a picture still to be made."""
     profile = statistics()["heads"][plane.value]
     centre = profile["centre"][0] * shape[0], profile["centre"][1] * shape[1]
     return draw_polygon(shape, _points(np.log(profile["radii"]), centre, shape[0]))
@@ -239,7 +250,9 @@ def sample_outline(
         centre = place_point(finding.region, finding.side, plane, head, rng, kind, level)
         profile = _draw_profile(kind, plane, finding.margin, rng, attempt / TRIES)
         if centre[1] < np.flatnonzero(head.any(0)).mean() and plane is not Plane.SAGITTAL:
-            profile = _mirror(profile)  # shapes are stored as lesions of the patient's left, on the screen's right
+            profile = mirror_profile(
+                profile
+            )  # shapes are stored as lesions of the patient's left, on the screen's right
         pixels = size / float(np.mean(spacing_mm)) / _diameter(profile)
         if not 0 < pixels * math.exp(profile.max()) < max(head.shape):
             continue
@@ -251,7 +264,9 @@ def sample_outline(
         irregular = compactness_of(mask) < IRREGULAR_BELOW
         if finding.margin is not Margin.UNKNOWN and irregular != (finding.margin is Margin.IRREGULAR):
             continue
-        if (mask & ~inside).sum() <= OUTSIDE_HEAD * mask.sum() and LEAST_PIXELS <= mask.sum() <= MOST_OF_HEAD * head.sum():
+        if (
+            mask & ~inside
+        ).sum() <= OUTSIDE_HEAD * mask.sum() and LEAST_PIXELS <= mask.sum() <= MOST_OF_HEAD * head.sum():
             return check_mask(mask, head)
     where = " ".join(w.value for w in (finding.side, finding.region) if w.value != "unknown") or "brain"
     raise MedDiffError(
@@ -282,17 +297,20 @@ def _draw_profile(kind: str, plane: Plane, margin: Margin, rng: np.random.Genera
     scores = np.clip(rng.standard_normal(len(group["stds"])), -2.5, 2.5) * np.asarray(group["stds"])
     profile = np.asarray(group["mean"]) + scores @ np.asarray(group["components"])
     spectrum = np.zeros(DIRECTIONS // 2 + 1, complex)
-    strength = np.asarray(group["residual"])
-    spectrum[1 : len(strength) + 1] = strength * (rng.standard_normal(len(strength)) + 1j * rng.standard_normal(len(strength)))
+    strength = np.asarray(group["residual"]) * math.exp(
+        group["roughness"] * float(np.clip(rng.standard_normal(), -2, 1.2))
+    )
+    spectrum[1 : len(strength) + 1] = strength * (
+        rng.standard_normal(len(strength)) + 1j * rng.standard_normal(len(strength))
+    )
     waves = np.fft.rfft(profile + np.fft.irfft(spectrum * DIRECTIONS / 2, DIRECTIONS))
-    if margin is Margin.SMOOTH:
-        waves[FINE:] *= 1 - effort
-    elif margin is Margin.IRREGULAR:
-        waves[FINE : 4 * FINE] *= 1 + 3 * effort
+    waves[LAST + 1 :] = 0
+    if margin is not Margin.UNKNOWN:
+        waves[FINE:] *= 1 - effort if margin is Margin.SMOOTH else 1 + 3 * effort
     return np.fft.irfft(waves, DIRECTIONS)
 
 
-def _mirror(profile: np.ndarray) -> np.ndarray:
+def mirror_profile(profile: np.ndarray) -> np.ndarray:
     """A radial profile flipped left to right: direction t becomes pi - t."""
     return np.roll(profile[::-1], DIRECTIONS // 2 + 1)
 

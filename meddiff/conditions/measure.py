@@ -17,12 +17,13 @@ from skimage.filters import threshold_otsu
 from skimage.measure import perimeter_crofton
 
 from meddiff.case import Conspicuity, Enhancement, Margin, MedDiffError, Plane, Region, Side
-from meddiff.conditions.place import region_prior, slice_level
+from meddiff.conditions.place import region_prior, slice_level, without_scalp
 
 SUBTLE_BELOW, OBVIOUS_FROM = 1.5, 4.0  # contrast to noise
 ENHANCING = 1.3  # times the surrounding tissue: below, white and grey matter reach it too
 NONE_BELOW = 0.06  # share of the lesion that enhances: below, a few vessels cross it at most
-RING_FROM = 1.22  # brightest shell over core, means
+RING_FROM = 1.18  # brightest shell over core, means
+DARK_CORE_FROM = 0.75  # share of the core darker than that shell: a speckled core is no ring
 SOLID_BELOW = 0.18  # coefficient of variation inside
 IRREGULAR_BELOW = 0.86  # compactness over that of the ellipse of the same moments
 LEAST_PIXELS = 12  # fewer say nothing of a part's mean
@@ -39,7 +40,7 @@ class LesionMeasures:
         side, region: where, by `conditions.place`; UNKNOWN where the slice does not tell.
         enhancement, margin, conspicuity: in words, by the thresholds of this module.
         contrast: mean inside minus median of the surrounding ring, signed.
-        part_contrast: the same of the concentric part that differs most (a ring lesion's mean may equal its surroundings).
+        part_contrast: the same of the concentric part that differs most; the mean of a ring may equal its surroundings.
         noise: robust standard deviation (1.4826 MAD) of that ring.
         rim_over_core: mean of the brightest shell over that of the core.
         variation: standard deviation over mean, without the outermost pixels.
@@ -131,8 +132,9 @@ def measure_lesion(
     if not mask.any():
         raise MedDiffError("The outline is empty: there is nothing to measure. Draw an outline.")
     head = head_mask(picture) | mask
-    ring = surrounding(mask, head)
-    around = picture[ring] if ring.sum() >= LEAST_PIXELS else picture[~mask]
+    # Scalp and skull beside a superficial lesion are no tissue to compare it with, if there is any other.
+    rings = (surrounding(mask, without_scalp(head)), surrounding(mask, head), ~mask)
+    around = next((picture[ring] for ring in rings if ring.sum() >= 4 * LEAST_PIXELS), picture)
     base = float(np.median(around))
     noise = float(1.4826 * np.median(np.abs(around - base))) + 1e-3
     inside = picture[mask]
@@ -140,13 +142,14 @@ def measure_lesion(
 
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     share = depth / depth.max()
-    # Outlines are drawn a little outside or inside the bright rim: the brightest of four outer shells stands for it.
-    means = [_mean(picture, mask & (share > low) & (share <= low + 0.2)) for low in (0.0, 0.2, 0.4, 0.6)]
-    core = _mean(picture, mask & (share > 0.8), least=1)
+    # Outlines are drawn a little outside or inside the bright rim: the brightest of three outer shells stands for it.
+    means = [_mean(picture, mask & (share > low) & (share <= low + 0.2)) for low in (0.0, 0.2, 0.4)]
+    core = picture[mask & (share > 0.6)]  # never empty: the deepest pixel has a share of 1
     rim = max((m for m in means if m is not None), default=float(inside.mean()))
-    rim_over_core = rim / (core + 1e-3) if core is not None else 1.0
+    rim_over_core = rim / (float(core.mean()) + 1e-3)
+    dark_core = float((core < rim).mean())
     # The outermost shell is half surroundings: it does not say what the lesion looks like.
-    parts = [m - base for m in (*means[1:], _mean(picture, mask & (share > 0.8))) if m is not None]
+    parts = [m - base for m in (*means[1:], _mean(picture, mask & (share > 0.6))) if m is not None]
     part_contrast = max([contrast, *parts], key=abs)
 
     deep = picture[mask & (depth > 1.5)]
@@ -163,7 +166,7 @@ def measure_lesion(
         centroid=centroid,
         side=side,
         region=region,
-        enhancement=enhancement_of(enhancing, rim_over_core, rim / (base + 1e-3), variation),
+        enhancement=enhancement_of(enhancing, rim_over_core, rim / (base + 1e-3), dark_core, variation),
         margin=Margin.IRREGULAR if compactness < IRREGULAR_BELOW else Margin.SMOOTH,
         contrast=contrast,
         noise=noise,
@@ -184,16 +187,18 @@ def conspicuity_of(ratio: float) -> Conspicuity:
     return Conspicuity.OBVIOUS if ratio >= OBVIOUS_FROM else Conspicuity.MODERATE
 
 
-def enhancement_of(enhancing_share: float, rim_over_core: float, rim_over_around: float, variation: float) -> Enhancement:
-    """Pattern of enhancement: whether anything enhances, then a bright rim against the core, then evenness."""
+def enhancement_of(
+    enhancing_share: float, rim_over_core: float, rim_over_around: float, dark_core: float, variation: float
+) -> Enhancement:
+    """Pattern of enhancement: whether anything enhances, then a bright rim around a dark core, then evenness."""
     if enhancing_share < NONE_BELOW:
         return Enhancement.NONE
-    if rim_over_core >= RING_FROM and rim_over_around > 1:
+    if rim_over_core >= RING_FROM and rim_over_around > 1 and dark_core >= DARK_CORE_FROM:
         return Enhancement.RING
     return Enhancement.SOLID if variation < SOLID_BELOW else Enhancement.HETEROGENEOUS
 
 
-def _mean(picture: np.ndarray, where: np.ndarray, least: int = LEAST_PIXELS) -> float | None:
+def _mean(picture: np.ndarray, where: np.ndarray) -> float | None:
     """Mean of a part, None where it has too few pixels."""
     values = picture[where]
-    return float(values.mean()) if values.size >= least else None
+    return float(values.mean()) if values.size >= LEAST_PIXELS else None

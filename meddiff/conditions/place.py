@@ -32,7 +32,11 @@ from meddiff.case import MedDiffError, Plane, Region, Side
 
 MIDLINE = 0.06  # share of the head's width to each side that counts as the midline
 SKULL_HEIGHT = {Plane.AXIAL: None, Plane.CORONAL: 1.05, Plane.SAGITTAL: 0.85}  # in head widths; below it: face and neck
-VIEW_HEIGHT = {Plane.AXIAL: None, Plane.CORONAL: 1.3, Plane.SAGITTAL: 1.05}  # what `slice_level` looks at, in head widths
+VIEW_HEIGHT = {
+    Plane.AXIAL: None,
+    Plane.CORONAL: 1.3,
+    Plane.SAGITTAL: 1.05,
+}  # what `slice_level` looks at, in head widths
 VIEW = 24  # cells along that view
 BRAIN_DEPTH = 0.07  # scalp and skull, as a share of the head's width
 
@@ -66,11 +70,18 @@ def box(head: np.ndarray) -> Box:
 
 
 def relative(point: tuple[float, float], head: np.ndarray, plane: Plane) -> tuple[float, float]:
-    """A pixel (row, column) as (down, across). In coronal and sagittal slices `down` is in skull heights, without neck."""
-    around = box(head)
-    share = SKULL_HEIGHT[plane]
+    """A pixel (row, column) as (down, across). Outside axial slices `down` is in skull heights, without neck."""
+    down, across = relative_all(np.array(point[0]), np.array(point[1]), head, plane)
+    return float(down), float(across)
+
+
+def relative_all(
+    rows: np.ndarray, columns: np.ndarray, head: np.ndarray, plane: Plane
+) -> tuple[np.ndarray, np.ndarray]:
+    """`relative` of many pixels at once."""
+    around, share = box(head), SKULL_HEIGHT[plane]
     height = around.height if share is None else min(around.height, share * around.width)
-    return (point[0] - around.top) / height, (point[1] - around.left) / around.width
+    return (rows - around.top) / height, (columns - around.left) / around.width
 
 
 def slice_level(picture: np.ndarray, head: np.ndarray, plane: Plane) -> float:
@@ -84,7 +95,7 @@ def slice_level(picture: np.ndarray, head: np.ndarray, plane: Plane) -> float:
 
 
 def level_view(picture: np.ndarray, head: np.ndarray, plane: Plane) -> np.ndarray:
-    """The head seen from afar: roots of its brightness on a coarse grid, [288] mirrored and averaged, [576] sagittal."""
+    """The head seen from afar: roots of its brightness on a coarse grid; [576] sagittal, else [288], sides averaged."""
     around, share = box(head), VIEW_HEIGHT[plane]
     height = around.height if share is None else share * around.width
     corners = (around.left, around.top, around.left + around.width, around.top + height)
@@ -109,7 +120,7 @@ def side_of(across: float, plane: Plane) -> Side:
 
 
 def region_of(down: float, across: float, plane: Plane, level: float) -> Region:
-    """Coarse region of a point in a slice of that level. Borders were set on real slices (see `docs/training.md`)."""
+    """Coarse region of a point in a slice of that level. Borders were set by eye on real slices."""
     if plane is Plane.AXIAL:
         return _axial(down, abs(across - 0.5), level)
     if plane is Plane.CORONAL:
@@ -119,7 +130,9 @@ def region_of(down: float, across: float, plane: Plane, level: float) -> Region:
 
 def _axial(down: float, off: float, level: float) -> Region:
     """Front is up."""
-    if level < 0.55:  # petrous bones or orbits in view: what lies behind them is cerebellum, pons, or the lowest occipital
+    if (
+        level < 0.55
+    ):  # petrous bones or orbits in view: what lies behind them is cerebellum, pons, or the lowest occipital
         if off < 0.13 and 0.28 < down < 0.50:
             return Region.SELLAR
         if down < 0.36:
@@ -129,7 +142,9 @@ def _axial(down: float, off: float, level: float) -> Region:
         if off < 0.10:
             return Region.CENTRAL
         return Region.OCCIPITAL if down > 0.70 else Region.TEMPORAL
-    if level > 1.5:  # above the ventricles: no deep grey matter, no temporal lobe; the central sulcus is near the middle
+    if (
+        level > 1.5
+    ):  # above the ventricles: no deep grey matter, no temporal lobe; the central sulcus is near the middle
         return Region.FRONTAL if down < 0.48 else Region.PARIETAL if down < 0.85 else Region.OCCIPITAL
     if off < 0.14 and 0.38 < down < 0.64:
         return Region.CENTRAL
@@ -138,7 +153,7 @@ def _axial(down: float, off: float, level: float) -> Region:
     if down > 0.72:
         return Region.OCCIPITAL
     if level < 1.15:  # the Sylvian fissure is in view
-        return Region.TEMPORAL if off > 0.18 else Region.CENTRAL if down < 0.64 else Region.OCCIPITAL
+        return Region.TEMPORAL if off > 0.14 and down < 0.62 else Region.PARIETAL if off > 0.14 else Region.OCCIPITAL
     return Region.FRONTAL if down < 0.48 else Region.PARIETAL
 
 
@@ -148,7 +163,7 @@ def _coronal(down: float, off: float, level: float) -> Region:
         return Region.FRONTAL if down < 0.62 else Region.UNKNOWN
     if level > 1.55:  # cerebellum below, parietal and occipital lobes above
         if down > 0.60:
-            return Region.POSTERIOR_FOSSA
+            return Region.POSTERIOR_FOSSA if off < 0.3 else Region.TEMPORAL
         return Region.OCCIPITAL if down > 0.45 else Region.PARIETAL
     if off < 0.17 and down > 0.40:
         if down < 0.58:
@@ -160,7 +175,7 @@ def _coronal(down: float, off: float, level: float) -> Region:
         return Region.POSTERIOR_FOSSA if level > 1.22 else Region.UNKNOWN
     if down > 0.47:
         return Region.TEMPORAL
-    if level < 1.1:  # the central sulcus meets the vertex well behind the sella
+    if level < 1.02:  # the central sulcus meets the vertex well behind the sella
         return Region.FRONTAL
     return Region.PARIETAL if level > 1.3 else Region.UNKNOWN
 
@@ -196,16 +211,21 @@ def region_prior(
     return side_of(own, plane), region
 
 
+def without_scalp(head: np.ndarray) -> np.ndarray:
+    """A head mask [H, W] without scalp and skull, which are about 7% of its width."""
+    return ndimage.distance_transform_edt(np.pad(head, 1))[1:-1, 1:-1] > BRAIN_DEPTH * box(head).width
+
+
 def brain_of(head: np.ndarray, plane: Plane) -> np.ndarray:
     """Where a lesion of the brain or its coverings may lie: the head [H, W] without scalp, skull, face and neck."""
-    around = box(head)
-    deep = ndimage.distance_transform_edt(np.pad(head, 1))[1:-1, 1:-1] > BRAIN_DEPTH * around.width
+    deep = without_scalp(head)
     rows, columns = np.mgrid[: head.shape[0], : head.shape[1]]
-    down, across = relative((rows, columns), head, plane)  # type: ignore[arg-type]  # works on arrays alike
+    down, across = relative_all(rows, columns, head, plane)
     if plane is Plane.CORONAL:
         return deep & (down < 0.90)
-    if plane is Plane.SAGITTAL:  # the skull base rises from the foramen magnum to the root of the nose
-        return deep & (down < 0.92) & (down < 0.66 + 0.6 * np.clip(across - 0.38, 0, None)) & (across > 0.12)
+    if plane is Plane.SAGITTAL:  # the skull base falls in steps: roof of the orbit, sella, foramen magnum
+        base = np.interp(across, [0.12, 0.27, 0.36, 0.52, 0.72], [0.45, 0.52, 0.77, 0.78, 0.88])
+        return deep & (across > 0.12) & (down < base)
     return deep
 
 
@@ -232,16 +252,14 @@ def place_point(
         MedDiffError: if this slice does not show that region on that side.
     """
     rows, columns = np.nonzero(brain_of(head, plane))
-    down, across = relative((rows, columns), head, plane)  # type: ignore[arg-type]
-    chance = _frequency(down, across, plane, drawn_as)
+    down, across = relative_all(rows, columns, head, plane)
     if not len(rows):
         raise MedDiffError("The head in this slice is too small for a lesion: give a larger slice.")
+    chance = _frequency(down, across, plane, drawn_as)
     # The level is known to about 0.2 only: a neighbouring slice may show the region too.
-    levels = (
-        np.linspace(0, 2, 11) if level is None else level + np.array([0, 0.1, -0.1, 0.2, -0.2, 0.3, -0.3])
-    )
+    levels = np.linspace(0, 2, 11) if level is None else level + np.array([0, 0.1, -0.1, 0.2, -0.2, 0.3, -0.3])
     wanted_side = Side.UNKNOWN if plane is Plane.SAGITTAL else side
-    for pick in rng.choice(len(rows), size=min(4000, len(rows)), replace=False, p=chance):
+    for pick in rng.choice(len(rows), size=min(6000, len(rows)), replace=False, p=chance):
         point = float(rows[pick]), float(columns[pick])
         if wanted_side is not Side.UNKNOWN and region_prior(point, head, plane)[0] is not wanted_side:
             continue
@@ -249,7 +267,8 @@ def place_point(
             return point
     where = f"{'' if wanted_side is Side.UNKNOWN else wanted_side.value + ' '}{region.value}"
     raise MedDiffError(
-        f"This {plane.value} slice does not show a {where} place: choose another region, side or plane, or draw the outline."
+        f"This {plane.value} slice does not show a {where} place: choose another region, side or plane, "
+        "or draw the outline."
     )
 
 
@@ -263,5 +282,5 @@ def _frequency(down: np.ndarray, across: np.ndarray, plane: Plane, drawn_as: str
     cells = len(histogram)
     row = np.clip((down * cells).astype(int), 0, cells - 1)
     column = np.clip((across * cells).astype(int), 0, cells - 1)
-    chance = histogram[row, column] + 0.002 * histogram.max()
+    chance = histogram[row, column] + 1e-4 * histogram.max()
     return chance / chance.sum()

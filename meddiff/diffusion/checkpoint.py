@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from meddiff.case import MedDiffError, Plane, Record
 from meddiff.diffusion.pipeline import MedDiffPipeline
 from meddiff.diffusion.precision import (
+    IR_NAME,
     PRECISIONS,
     bitsandbytes_denoiser,
     has_native_bf16,
@@ -169,3 +170,11 @@ def save_pack(folder: Path, info: PackInfo, pipeline: MedDiffPipeline) -> str:
     pipeline.save_pretrained(folder, safe_serialization=True)
     (folder / "pack.json").write_text(info.model_copy(update={"sha256": ""}).model_dump_json(indent=1) + "\n")
     return write_manifest(folder)
+
+
+def save_ir(network: object, folder: Path) -> None:
+    """Writes an OpenVINO network (weights as they are, biases in half precision) as the pack's INT8 part."""
+    import openvino as ov
+
+    folder.mkdir(parents=True, exist_ok=True)
+    ov.save_model(network, folder / IR_NAME, compress_to_fp16=True)

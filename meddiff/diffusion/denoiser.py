@@ -24,7 +24,7 @@ LATENT_CHANNELS = 16
 INPUT_CHANNELS = LATENT_CHANNELS + 4 + 1 + LATENT_CHANNELS
 
 
-def build_denoiser(widths: tuple[int, ...] = (80, 144, 208), sample_size: int = 32, heads: int = 4) -> UNet2DConditionModel:
+def build_denoiser(widths: tuple[int, ...] = (64, 128, 192), sample_size: int = 32, heads: int = 4) -> UNet2DConditionModel:
     """A denoiser with random weights: convolutions only at the first width, attention below."""
     attention = [False] + [True] * (len(widths) - 1)
     return UNet2DConditionModel(

@@ -20,6 +20,16 @@ def mix(x0: Tensor, noise: Tensor, t: Tensor | float) -> Tensor:
     return (1 - t) * x0 + t * noise
 
 
+def direction(x: Tensor, output: Tensor, t: Tensor | float) -> Tensor:
+    """v from the network's raw output: the best linear guess from x_t, plus what the network adds to it.
+
+    For whitened latents, v = n - x_0 is guessed from x_t alone as (2t - 1) / s^2 x_t with s^2 = (1 - t)^2 + t^2; the rest
+    has a spread of 1 / s. So the network never has to learn to hand its input through (Karras et al., EDM, 2022).
+    """
+    spread = (1 - t) ** 2 + t**2
+    return (2 * t - 1) / spread * x + output / spread**0.5
+
+
 def euler(x: Tensor, v: Tensor, t: float, t_next: float) -> Tensor:
     """One step along the predicted direction."""
     return x + (t_next - t) * v

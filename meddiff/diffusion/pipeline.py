@@ -12,7 +12,7 @@ from meddiff.conditions.tensors import Conditions, edit_cells
 from meddiff.conditions.text import Resampler, TextEncoder
 from meddiff.diffusion.autoencoder import BLOCK, PatchAutoencoder
 from meddiff.diffusion.denoiser import LATENT_CHANNELS, fixed_channels
-from meddiff.diffusion.flow import mix
+from meddiff.diffusion.flow import direction, euler, mix
 from meddiff.diffusion.precision import Denoise, torch_denoise
 
 Progress = Callable[[int, int], None]
@@ -109,10 +109,10 @@ class MedDiffPipeline(DiffusionPipeline):
         for step, (t, t_next) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
             if known is not None:  # what is known is known at every noise level (Lugmayr et al., RePaint, 2022)
                 x = torch.where(cells > 0, x, mix(known, noise, t))
-            v = self.denoise(torch.cat([x.expand(len(both), -1, -1, -1), fixed], 1), t * 1000, context, clinical)
+            out = self.denoise(torch.cat([x.expand(len(both), -1, -1, -1), fixed], 1), t * 1000, context, clinical)
             if guidance != 1:
-                v = v[1:] + guidance * (v[:1] - v[1:])
-            x = x + (t_next - t) * v
+                out = out[1:] + guidance * (out[:1] - out[1:])
+            x = euler(x, direction(x, out, t), t, t_next)
             if progress:
                 progress(step + 1)
         return x if known is None else torch.where(cells > 0, x, known)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,37 +61,118 @@ class BrainSet:
         return len(self.names)
 
 
-def _read(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L").resize((SIZE, SIZE), Image.Resampling.BOX))
-    except (OSError, ValueError) as error:
-        raise MedDiffError(f"The training image {path} cannot be read: fetch the data set again.") from error
-
-
-def load_brain_t1gd(folder: str | Path) -> BrainSet:
+def load_brain_t1gd(folder: str | Path, cache: str | Path | None = None) -> BrainSet:
     """Reads `cases.csv` and all images and masks of a folder laid out as `docs/data.md` says.
+
+    Args:
+        folder: with `cases.csv` (columns `COLUMNS`) and the files that it names.
+        cache: folder for a copy that loads in a second; it is made anew when the table or any file changes.
 
     Raises:
         MedDiffError: naming the file or the row that is missing or wrong.
     """
     folder = Path(folder)
     table = folder / "cases.csv"
+    rows = _rows(table)
+    pixels = _cached(folder, rows, Path(cache)) if cache else _pixels(folder, rows)
+    spacings = np.array([float(row["pixel_spacing_mm"]) for row in rows]) * pixels["widths"] / SIZE
+    odd = np.flatnonzero(np.abs(spacings - spacings[0]) > 0.01 * spacings[0])
+    if len(odd):
+        raise MedDiffError(
+            f"{table}, line {odd[0] + 2}: {SIZE} pixels of {spacings[odd[0]]:.2f} mm, "
+            f"the first row's are {spacings[0]:.2f} mm; all slices must show one field of view: resample them first."
+        )
+    return BrainSet(
+        names=tuple(row["image"] for row in rows),
+        pictures=pixels["pictures"],
+        masks=pixels["masks"],
+        types=tuple(TYPES[row["tumor"]] for row in rows),
+        planes=tuple(Plane(row["plane"]) for row in rows),
+        spacing_mm=float(spacings[0]),
+        split=tuple(row["split"] for row in rows),
+    )
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    """The table's rows, each checked."""
     if not table.exists():
-        raise MedDiffError(f"No cases.csv in {folder}: give the folder of the brain_t1gd set (docs/data.md says how to lay it out).")
+        raise MedDiffError(
+            f"No cases.csv in {table.parent}: give the folder of the brain_t1gd set, laid out as docs/data.md says."
+        )
     with open(table, newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows or any(column not in rows[0] for column in COLUMNS):
         raise MedDiffError(f"{table} must have the columns {', '.join(COLUMNS)} and at least one row.")
+    known: dict[str, tuple[str, ...]] = {
+        "tumor": tuple(TYPES),
+        "plane": tuple(p.value for p in Plane),
+        "split": ("train", "val"),
+    }
     for number, row in enumerate(rows, 2):
-        if row["tumor"] not in TYPES or row["plane"] not in {p.value for p in Plane}:
-            raise MedDiffError(f"{table}, line {number}: tumor {row['tumor']!r} or plane {row['plane']!r} is not known.")
-    return BrainSet(
-        names=tuple(row["image"] for row in rows),
-        pictures=np.stack([_read(folder / row["image"]) for row in rows]),
-        masks=np.stack([_read(folder / row["mask"]) for row in rows]),
-        types=tuple(TYPES[row["tumor"]] for row in rows),
-        planes=tuple(Plane(row["plane"]) for row in rows),
-        spacing_mm=float(rows[0]["pixel_spacing_mm"]) * 512 / SIZE,
-        split=tuple(row["split"] for row in rows),
-    )
+        for column, words in known.items():
+            if row[column] not in words:
+                raise MedDiffError(
+                    f"{table}, line {number}: {column} {row[column]!r} is not one of {', '.join(words)}."
+                )
+        try:
+            positive = float(row["pixel_spacing_mm"]) > 0
+        except (TypeError, ValueError):
+            positive = False
+        if not positive:
+            raise MedDiffError(
+                f"{table}, line {number}: pixel_spacing_mm {row['pixel_spacing_mm']!r} is not a length above 0."
+            )
+    return rows
+
+
+def _pixels(folder: Path, rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
+    """`pictures` and `masks` uint8 [N, 256, 256], and the `widths` [N] of the originals."""
+    pictures, masks, widths = [], [], []
+    for number, row in enumerate(rows, 2):
+        picture, width = _read(folder / row["image"])
+        mask, mask_width = _read(folder / row["mask"])
+        if mask_width != width or mask.max() <= 127:
+            wrong = "is empty" if mask_width == width else f"is {mask_width} pixels wide, its image {width}"
+            raise MedDiffError(f"{folder / 'cases.csv'}, line {number}: the mask {row['mask']} {wrong}.")
+        pictures.append(picture)
+        masks.append(mask)
+        widths.append(width)
+    return {"pictures": np.stack(pictures), "masks": np.stack(masks), "widths": np.array(widths)}
+
+
+def _read(path: Path) -> tuple[np.ndarray, int]:
+    """A square image as uint8 [256, 256], averaged over the pixels each stands for, and its own width."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            pixels = np.asarray(image.convert("L").resize((SIZE, SIZE), Image.Resampling.BOX))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise MedDiffError(f"The training image {path} cannot be read: fetch the data set again.") from error
+    if width != height:
+        raise MedDiffError(f"The training image {path} is {width}x{height}; slices must be square: pad it with black.")
+    return pixels, width
+
+
+def _cached(folder: Path, rows: list[dict[str, str]], cache: Path) -> dict[str, np.ndarray]:
+    """`_pixels` through a file named by the table and by size and time of every file it names."""
+    digest = hashlib.sha256((folder / "cases.csv").read_bytes())
+    for row in rows:
+        for name in (row["image"], row["mask"]):
+            try:
+                state = (folder / name).stat()
+            except OSError as error:
+                raise MedDiffError(
+                    f"The training image {folder / name} is missing: fetch the data set again."
+                ) from error
+            digest.update(f"{name} {state.st_size} {state.st_mtime_ns};".encode())
+    path = cache / f"brain_t1gd-{digest.hexdigest()[:12]}.npz"
+    if path.exists():
+        with np.load(path) as kept:
+            return {name: kept[name] for name in ("pictures", "masks", "widths")}
+    pixels = _pixels(folder, rows)
+    cache.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with open(part, "wb") as file:
+        np.savez(file, **pixels)  # type: ignore[arg-type]
+    os.replace(part, path)
+    return pixels

@@ -32,7 +32,7 @@ from meddiff.conditions.codebook import context_of
 from meddiff.conditions.tensors import Conditions, edit_cells
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.denoiser import build_denoiser, fixed_channels
-from meddiff.diffusion.flow import logit_normal, mix
+from meddiff.diffusion.flow import direction, logit_normal, mix
 from meddiff.training.augment import augment
 from meddiff.training.captions import caption, mirrored
 from meddiff.training.dataset import BrainSet, load_brain_t1gd
@@ -184,13 +184,15 @@ def flow_loss(
     fixed = fixed_channels(batch.conditions, x0)
     background = fixed[:, 5:] * batch.given.view(-1, 1, 1, 1)
     inputs = torch.cat([x_t, fixed[:, :5], background], 1).contiguous(memory_format=torch.channels_last)
-    v = model(
+    output = model(
         inputs,
         t.flatten() * 1000,
         encoder_hidden_states=batch.conditions.context,
         class_labels=batch.conditions.clinical,
     ).sample
-    error = (v - (noise - x0)).square() * channel_weight
+    # Errors of the output, not of v: every time counts the same.
+    spread = (1 - t) ** 2 + t**2
+    error = (direction(x_t, output, t) - (noise - x0)).square() * spread * channel_weight
     weighted = (error * batch.weight).sum((1, 2, 3)) / (batch.weight.sum((1, 2, 3)) * x0.shape[1] + 50)
     return weighted.mean()
 
@@ -206,9 +208,9 @@ def train_denoiser(
     vae: PatchAutoencoder,
     folder: str | Path,
     seconds: float,
-    batch: int = 12,
+    batch: int = 8,
     rate: float = 4e-4,
-    widths: tuple[int, ...] = (80, 144, 208),
+    widths: tuple[int, ...] = (64, 128, 192),
     average_decay: float = 0.998,
     floor: float = 0.05,
     seed: int = 0,
@@ -244,7 +246,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, default=Path("runs/denoiser"), help="folder of state, log and result")
     parser.add_argument("--minutes", type=float, default=90, help="how long to train in this call (default 90)")
     parser.add_argument("--rate", type=float, default=4e-4, help="peak learning rate (default 4e-4)")
-    parser.add_argument("--batch", type=int, default=12, help="samples a step (default 12)")
+    parser.add_argument("--batch", type=int, default=8, help="samples a step (default 8)")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ Writes `meddiff/conditions/outlines.json`, from the `train` split only:
 
 | part | per | what |
 |---|---|---|
-| `shapes` | type and plane | mean and 14 principal components of the log radii of outlines, what they leave over by wave, sizes |
+| `shapes` | type and plane | mean and 14 principal components of outlines' log radii, the rest by wave, sizes |
 | `places` | type and plane | histogram 16x16 of where lesions lie in the head's box |
 | `heads` | plane | mean outline of the head |
 | `levels` | plane | linear reading of a slice's level, fitted on slices judged by eye (`levels.csv`) |
@@ -26,7 +26,7 @@ from scipy import ndimage
 
 from meddiff.case import MedDiffError, Plane
 from meddiff.conditions import place
-from meddiff.conditions.masks import DIRECTIONS, _mirror, radial_profile
+from meddiff.conditions.masks import DIRECTIONS, mirror_profile, radial_profile
 from meddiff.conditions.measure import head_mask, longest_diameter_mm
 from meddiff.training.dataset import BrainSet, load_brain_t1gd
 
@@ -48,21 +48,25 @@ def shape_statistics(masks: np.ndarray, to_left: np.ndarray, spacing_mm: float) 
         radii, _ = radial_profile(mask)
         profile = np.log(radii)
         profile -= 0.5 * np.log((np.exp(2 * profile)).mean() * np.pi)  # root of the area = 1
-        profiles.append(_mirror(profile) if flip else profile)
+        profiles.append(mirror_profile(profile) if flip else profile)
         sizes.append(longest_diameter_mm(mask, (spacing_mm, spacing_mm)))
     x = np.stack(profiles)
     mean = x.mean(0)
     _, _, components = np.linalg.svd(x - mean, full_matrices=False)
     components = components[:COMPONENTS]
     scores = (x - mean) @ components.T
-    left = np.fft.rfft(x - mean - scores @ components, axis=1)[:, 1:] / (DIRECTIONS / 2)
+    left = np.abs(np.fft.rfft(x - mean - scores @ components, axis=1)[:, 1:]) / (DIRECTIONS / 2)
+    # Medians and quartiles: a few ragged outlines would else make all ragged. Median of a Rayleigh: 1.1774 sigma.
+    residual = np.median(left, axis=0) / 1.1774
+    roughness = np.log(np.sqrt((left**2).mean(1)))
     low, high = np.percentile(sizes, [2, 98])
     return {
         "count": len(x),
         "mean": _short(mean),
         "components": [_short(c) for c in components],
-        "stds": _short(scores.std(0)),
-        "residual": _short(np.sqrt((np.abs(left) ** 2).mean(0) / 2)),
+        "stds": _short((np.percentile(scores, 84, axis=0) - np.percentile(scores, 16, axis=0)) / 2),
+        "residual": _short(residual),
+        "roughness": round(float(roughness.std()), 3),
         "size": {
             "log_mean": round(float(np.log(sizes).mean()), 3),
             "log_std": round(float(np.log(sizes).std()), 3),
@@ -129,7 +133,9 @@ def statistics_of(data: BrainSet, judged: dict[str, float]) -> dict[str, Any]:
         mine = np.flatnonzero(planes == plane.value)
         known = {k: judged[data.names[i]] for k, i in enumerate(mine) if data.names[i] in judged}
         if len(mine) < 2 * LEVEL_COMPONENTS or len(known) < LEVEL_COMPONENTS:
-            raise MedDiffError(f"The set has too few {plane.value} slices for statistics: {len(mine)}, {len(known)} judged.")
+            raise MedDiffError(
+                f"The set has too few {plane.value} slices for statistics: {len(mine)}, {len(known)} judged."
+            )
         out["heads"][plane.value] = head_statistics(heads[mine])
         views = np.stack([place.level_view(pictures[i], heads[i], plane) for i in mine])
         out["levels"][plane.value], agreement = fit_level(views, known)

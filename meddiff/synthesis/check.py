@@ -1,0 +1,148 @@
+"""Asked and measured, side by side: every case is judged by a finder that has seen real images only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from meddiff.case import Measurement, Plane, Request, Side, Status, Task
+from meddiff.conditions.measure import longest_diameter_mm, measure_lesion
+from meddiff.synthesis.finder import TYPES, LesionFinder
+
+NEAR = 6  # pixels around the outline in which what is found still counts as the lesion
+STRAY_LIMIT = 0.6  # found elsewhere, as a share of the outline's area, from which a case is not plausible
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The table asked / measured, and what follows from it."""
+
+    measurements: tuple[Measurement, ...]
+    status: Status
+    reason: str
+    score: float  # of attempts that all miss, the highest is kept
+
+
+def dice(first: np.ndarray, second: np.ndarray) -> float:
+    """Dice of two outlines [H, W]; two empty ones agree. Dice, *Ecology* 26, 1945."""
+    total = int(first.sum() + second.sum())
+    return 2 * int((first & second).sum()) / total if total else 1.0
+
+
+def check(
+    request: Request,
+    drawn_as: str | None,
+    picture: np.ndarray,
+    twin: np.ndarray,
+    outline: np.ndarray,
+    outside_change: int,
+    finder: LesionFinder | None,
+    spacing_mm: float,
+) -> Verdict:
+    """Measures a case on the pack's grid.
+
+    Args:
+        picture, twin: float32 [256, 256] in [0, 1]; the one with the lesion and the one without.
+        outline: bool [256, 256], where the lesion was asked; empty for a slice without one.
+        outside_change: largest difference between background or twin and case outside the edit region, grey levels.
+        finder: of the pack; without one only what needs none is measured.
+    """
+    tolerance = request.tolerance
+    rows: list[Measurement] = []
+    misses: list[str] = []
+
+    def judge(name: str, asked: str, measured: str, ok: bool | None, why: str = "", value: float | None = None, unit: str = "") -> None:
+        rows.append(Measurement(name=name, asked=asked, measured=measured, ok=ok, value=value, unit=unit))
+        if ok is False:
+            misses.append(why)
+
+    judge(
+        "change outside the edit region",
+        "0",
+        str(outside_change),
+        outside_change <= tolerance.outside_grey_levels,
+        f"pixels outside the edit region changed by up to {outside_change} grey levels",
+        float(outside_change),
+        "grey levels",
+    )
+    finding = request.findings.finding
+    score = 0.0
+    if outline.any() and finder is not None:
+        score = _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm, judge)
+    if outline.any():
+        seen = measure_lesion(picture, outline, request.findings.plane or Plane.AXIAL, (spacing_mm, spacing_mm))
+        asked = finding.enhancement.value if finding else "unknown"
+        judge("enhancement in the outline", asked, seen.enhancement.value, None)
+        asked = finding.conspicuity.value if finding else "unknown"
+        judge("conspicuity", asked, f"{seen.conspicuity.value} ({abs(seen.contrast) / seen.noise:.1f})", None, value=abs(seen.contrast) / seen.noise)
+    status = Status.REJECTED if misses else Status.ACCEPTED
+    return Verdict(tuple(rows), status, "; ".join(misses), score - len(misses))
+
+
+def _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm, judge) -> float:  # type: ignore[no-untyped-def]
+    tolerance, finding = request.tolerance, request.findings.finding
+    found = finder.find(np.stack([picture, twin]))
+    near = ndimage.binary_dilation(outline, iterations=NEAR)
+    with_lesion, without = found.mask()
+    here, elsewhere = with_lesion & near, with_lesion & ~near
+    overlap = dice(here, outline)
+    judge(
+        "overlap with the outline (Dice)",
+        f">= {tolerance.dice:g}",
+        f"{overlap:.2f}",
+        overlap >= tolerance.dice,
+        f"the independent finder sees the lesion elsewhere or not at all (Dice {overlap:.2f}, at least {tolerance.dice:g} asked)",
+        overlap,
+    )
+    asked_mm = longest_diameter_mm(outline, (spacing_mm, spacing_mm))
+    if here.any():
+        seen_mm = longest_diameter_mm(here, (spacing_mm, spacing_mm))
+        allowed = max(tolerance.size_mm, tolerance.size_relative * asked_mm)
+        judge(
+            "longest diameter",
+            f"{asked_mm:.0f}",
+            f"{seen_mm:.0f}",
+            abs(seen_mm - asked_mm) <= allowed,
+            f"its diameter was measured as {seen_mm:.0f} mm, {asked_mm:.0f} mm was asked",
+            seen_mm,
+            "mm",
+        )
+        centre, seen = (np.array(ndimage.center_of_mass(m)) for m in (outline, here))
+        offset = float(np.linalg.norm(centre - seen)) * spacing_mm
+        judge(
+            "distance of the centres",
+            "0",
+            f"{offset:.1f}",
+            offset <= tolerance.centroid_mm,
+            f"its centre was found {offset:.0f} mm away from where it was asked",
+            offset,
+            "mm",
+        )
+    stray = float(elsewhere.sum() / outline.sum())
+    judge(
+        "found elsewhere",
+        "nothing",
+        f"{stray:.0%} of the outline's area",
+        stray <= STRAY_LIMIT,
+        "the finder also sees a lesion where none was asked",
+        stray,
+    )
+    left = float((without & near).sum() / outline.sum())
+    judge(
+        "lesion left in the twin",
+        "nothing",
+        f"{left:.0%} of the outline's area",
+        left <= STRAY_LIMIT if request.task is not Task.REMOVE else None,
+        "the twin, which should have none, still shows a lesion",
+        left,
+    )
+    if drawn_as in TYPES:
+        share = float(found.type_probability[0, TYPES.index(drawn_as)])
+        seen_type = TYPES[int(found.type_probability[0].argmax())]
+        judge("type", drawn_as.replace("_", " "), f"{seen_type.replace('_', ' ')} ({share:.0%} for the one asked)", None, value=share)
+    if finding and finding.side is not Side.UNKNOWN and here.any():
+        plane = request.findings.plane or Plane.AXIAL
+        judge("side", finding.side.value, measure_lesion(picture, here, plane, (spacing_mm, spacing_mm)).side.value, None)
+    return overlap

@@ -1,0 +1,330 @@
+"""Requests become cases: fill in what was left open, make, check, redraw, seal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from meddiff.case import (
+    Case,
+    Conspicuity,
+    Findings,
+    MaskSpec,
+    MedDiffError,
+    Plane,
+    Provenance,
+    Request,
+    Status,
+    Task,
+    pixel_sha256,
+)
+from meddiff.conditions.clinical import clinical_vector
+from meddiff.conditions.masks import check_mask, edit_region, sample_outline, standard_head
+from meddiff.conditions.measure import head_mask
+from meddiff.conditions.prompt import check_drawable, fill_from_pathology, read_sentence, write_sentence
+from meddiff.conditions.tensors import Conditions
+from meddiff.conditions.vocabulary import load_pathologies
+from meddiff.diffusion.checkpoint import Pack, load_pack
+from meddiff.imaging.read import Slice
+from meddiff.marking.seal import SealedCase, SealedImage, seal
+from meddiff.settings import settings
+from meddiff.synthesis.check import Verdict, check
+from meddiff.synthesis.finder import LesionFinder
+from meddiff.synthesis.native import BRIGHT, Native, feather, prepare_background
+
+Progress = Callable[[float, str], None]
+NEXT_SEED = 1_000_003  # from one attempt to the next; count steps by one, so the two never meet
+
+
+@dataclass(frozen=True)
+class Made:
+    """Pixels of one attempt, before the check and the seal: native pixels and their pictures on the pack's grid."""
+
+    pixels: np.ndarray  # uint8 or uint16 [H, W], with the lesion (or, for REMOVE, without)
+    twin: np.ndarray
+    picture: np.ndarray  # float32 [256, 256]
+    twin_picture: np.ndarray
+    outside_change: int
+
+
+class Studio:
+    """One pack at one precision, loaded once; safe to share between threads, one case at a time.
+
+    Args:
+        pack: name under the folder of checkpoints.
+        precision: int8, bf16 or fp32.
+    """
+
+    def __init__(self, pack: str = "brain-t1gd", precision: str = "int8") -> None:
+        self.name = pack
+        self.precision = precision
+        self._lock = threading.RLock()
+        self._pack: Pack | None = None
+        self._finder: LesionFinder | None = None
+
+    def load(self) -> Pack:
+        """The pack, loaded at the first call."""
+        with self._lock:
+            if self._pack is None:
+                self._pack = load_pack(self.name, self.precision)
+                if self._pack.has_finder:
+                    self._finder = LesionFinder.load(self._pack.folder / "check")
+            return self._pack
+
+    # ------------------------------------------------------------ the public verbs
+
+    def create(
+        self,
+        request: Request,
+        background: Slice | None = None,
+        count: int = 1,
+        progress: Progress | None = None,
+    ) -> Iterator[SealedCase]:
+        """Makes `count` cases, seeds counting up from the request's, each checked and sealed.
+
+        Args:
+            background: the slice to change, for insert and remove.
+            progress: called with the share done in [0, 1] and a word about it.
+
+        Raises:
+            MedDiffError: for anything in the request that cannot be drawn; before the first pass.
+        """
+        if not 1 <= count <= settings().max_count:
+            raise MedDiffError(f"Between 1 and {settings().max_count} cases can be made at once, not {count}.")
+        pack = self.load()
+        native = None
+        if background is not None:
+            native = prepare_background(background, pack.info.modality, pack.info.size, pack.info.spacing_mm)
+        elif request.task is not Task.GENERATE:
+            raise MedDiffError(f"To {request.task.value} a lesion, give the slice to change (--background).")
+        for number in range(count):
+            asked = request.model_copy(update={"seed": (request.seed + number) % 2**63})
+            told = (lambda share, word, n=number: progress((n + share) / count, word)) if progress else None
+            with self._lock:
+                yield self._case(self.complete(asked, background, native), native, told)
+
+    def background(self, plane: Plane, seed: int, steps: int | None = None, guidance: float | None = None) -> np.ndarray:
+        """A slice without a lesion that the model makes, float32 [256, 256] in [0, 1], to draw an outline on."""
+        pack = self.load()
+        with self._lock:
+            conditions = self._conditions(Findings(plane=plane), None, None, None, Request())
+            made = pack.pipeline(conditions, [seed], steps or pack.info.steps, guidance or pack.info.guidance)
+            return made[0, 0].numpy()
+
+    def complete(self, request: Request, background: Slice | None = None, native: Native | None = None) -> Request:
+        """The request with everything decided: findings read and filled, outline drawn, pack named.
+
+        Raises:
+            MedDiffError: what cannot be understood, drawn or placed.
+        """
+        info = self.load().info
+        findings = read_sentence(request.sentence) if request.sentence.strip() else request.findings
+        check_drawable(findings, info.name, info.modality, info.anatomy, info.sequence, info.planes)
+        plane = findings.plane or (background.plane if background else None) or Plane.AXIAL
+        if background and background.plane and findings.plane and background.plane is not findings.plane:
+            raise MedDiffError(
+                f"The sentence says {findings.plane.value}, the background is a {background.plane.value} slice: change one of them."
+            )
+        findings = findings.model_copy(update={"plane": plane})
+        if request.task is Task.REMOVE:
+            findings = Findings(plane=plane)
+        findings = fill_from_pathology(findings, request.seed)
+        mask = self._outline(request, findings, native)
+        if findings.finding is not None and mask is None and request.task is not Task.REMOVE:
+            raise MedDiffError("This request has a lesion and no outline: draw one, or let one be sampled.")
+        return request.model_copy(
+            update={
+                "findings": findings,
+                "sentence": request.sentence or write_sentence(findings),
+                "pack": info.name,
+                "pack_sha256": info.sha256,
+                "precision": self.precision,
+                "mask": MaskSpec.from_array(mask) if mask is not None else None,
+                "background_sha256": pixel_sha256(native.pixels) if native else None,
+            }
+        )
+
+    # ------------------------------------------------------------ the outline
+
+    def _outline(self, request: Request, findings: Findings, native: Native | None) -> np.ndarray | None:
+        """The outline on the pixels the case will have, bool [H, W], or None for a slice without a lesion."""
+        info = self.load().info
+        shape = native.pixels.shape if native else (info.size, info.size)
+        head = head_mask(native.picture) if native else standard_head(findings.plane or Plane.AXIAL)
+        if request.mask is not None and request.mask.png is not None:
+            drawn = _fitted(request.mask.to_array(), shape)
+            on_grid = native.grid.forward(drawn, order=1) > 0.5 if native else drawn
+            if drawn.any() and not on_grid.any():
+                raise MedDiffError("The outline lies outside the part of the slice that the model sees, or is too small: draw it again.")
+            check_mask(on_grid, head)
+            return drawn
+        if request.task is Task.REMOVE:
+            raise MedDiffError("To remove a lesion, draw its outline (--mask).")
+        if findings.finding is None:
+            return None
+        seed = request.mask.sample_seed if request.mask and request.mask.sample_seed is not None else request.seed
+        drawn = sample_outline(findings, findings.plane or Plane.AXIAL, head, seed, (info.spacing_mm, info.spacing_mm))
+        return native.grid.back(drawn.astype(np.float32)) > 0.5 if native else drawn
+
+    # ------------------------------------------------------------ one case
+
+    def _case(self, request: Request, native: Native | None, progress: Progress | None) -> SealedCase:
+        best: tuple[Verdict, Made, Request, np.ndarray] | None = None
+        attempts = request.tolerance.redraws + 1
+        for attempt in range(attempts):
+            tried = request.model_copy(update={"seed": (request.seed + attempt * NEXT_SEED) % 2**63})
+            outline = tried.mask.to_array() if tried.mask else np.zeros(_shape(native, self.load()), bool)
+            told = (lambda share, a=attempt: progress(share, f"attempt {a + 1} of {attempts}")) if progress else None
+            made = self.make(tried, native, told)
+            verdict = self._verdict(tried, made, outline, native)
+            if best is None or verdict.score > best[0].score:
+                best = (verdict, made, tried, outline)
+            if verdict.status is Status.ACCEPTED:
+                break
+        assert best is not None
+        verdict, made, final, outline = best
+        return self._sealed(final, made, verdict, outline, native, attempt + 1)
+
+    def make(self, request: Request, native: Native | None = None, progress: Callable[[float], None] | None = None) -> Made:
+        """Pixels of a completed request: pure, the same for the same request, pack and precision."""
+        pack = self.load()
+        info = pack.info
+        spacing = native.spacing_mm if native else (info.spacing_mm, info.spacing_mm)
+        outline = request.mask.to_array() if request.mask else None
+        edit = edit_region(outline, request.edit_margin_mm, spacing) if outline is not None else None
+
+        def sample(findings: Findings, mask: np.ndarray | None, region: np.ndarray | None, known: np.ndarray | None, part: int, parts: int) -> np.ndarray:
+            conditions = self._conditions(findings, mask, region, native, request)
+            background = torch.from_numpy(known)[None, None] if known is not None else None
+            told = (lambda done, total: progress((part + done / total) / parts)) if progress else None
+            return pack.pipeline(conditions, [request.seed], request.steps, request.guidance, background, told)[0, 0].numpy()
+
+        nothing = Findings(plane=request.findings.plane)
+        if native is None:
+            lesion = sample(request.findings, outline, None, None, 0, 2)
+            pixels = _to_uint8(lesion)
+            if edit is None or outline is None:
+                return Made(pixels, pixels.copy(), lesion, lesion, 0)
+            # The twin: the same picture with the lesion taken out, all else the very same pixels.
+            healthy = sample(nothing, None, edit, pixels / np.float32(255), 1, 2)
+            weight = feather(edit, spacing)
+            mixed = _to_uint8(pixels / np.float32(255) * (1 - weight) + healthy * weight)
+            twin = np.where(edit, mixed, pixels)
+            return Made(pixels, twin, pixels / np.float32(255), twin / np.float32(255), _change(pixels, twin, edit))
+        assert edit is not None and outline is not None
+        remove = request.task is Task.REMOVE
+        made = sample(nothing if remove else request.findings, None if remove else outline, edit, native.picture, 0, 1)
+        pixels = native.put(made, edit)
+        changed = _picture_of(pixels, native)
+        outside = _change(native.pixels, pixels, edit)
+        return Made(pixels, native.pixels, changed, native.picture, outside)
+
+    def _conditions(
+        self, findings: Findings, outline: np.ndarray | None, edit: np.ndarray | None, native: Native | None, request: Request
+    ) -> Conditions:
+        pack = self.load()
+        size = pack.info.size
+
+        def grid(mask: np.ndarray | None, empty: float) -> torch.Tensor:
+            if mask is None:
+                return torch.full((1, 1, size, size), empty)
+            on_grid = native.grid.forward(mask) if native else mask.astype(np.float32)
+            return torch.from_numpy(np.ascontiguousarray(on_grid, np.float32))[None, None]
+
+        finding = findings.finding
+        said = write_sentence(findings)
+        clinical = clinical_vector(
+            request.clinical, finding.size_mm if finding else None, finding.conspicuity if finding else Conspicuity.UNKNOWN
+        )
+        region = grid(edit, 1.0)
+        return Conditions(
+            pack.pipeline.text([said]), grid(outline, 0.0), (region > 0).float(), torch.from_numpy(clinical)[None]
+        )
+
+    def _verdict(self, request: Request, made: Made, outline: np.ndarray, native: Native | None) -> Verdict:
+        info = self.load().info
+        finding = request.findings.finding
+        kind = load_pathologies()[finding.pathology].drawn_as if finding and finding.pathology else None
+        on_grid = native.grid.forward(outline.astype(np.float32)) > 0.5 if native else outline
+        with_lesion, without = made.picture, made.twin_picture
+        if request.task is Task.REMOVE:  # here the result is the picture without
+            with_lesion, without = without, with_lesion
+        return check(request, kind, with_lesion, without, on_grid, made.outside_change, self._finder, info.spacing_mm)
+
+    def _sealed(
+        self, request: Request, made: Made, verdict: Verdict, outline: np.ndarray, native: Native | None, attempts: int
+    ) -> SealedCase:
+        info = self.load().info
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        spacing = native.spacing_mm if native else (info.spacing_mm, info.spacing_mm)
+        case = Case(
+            id=request.case_id(),
+            request=request,
+            measurements=verdict.measurements,
+            status=verdict.status,
+            reason=verdict.reason,
+            attempts=attempts,
+            spacing_mm=spacing,
+            created=created,
+        )
+        avoid = ndimage.binary_dilation(outline, iterations=3) if outline.any() else None
+
+        def sealed(pixels: np.ndarray, role: str) -> SealedImage:
+            provenance = Provenance(
+                case_id=case.id,
+                role=role,
+                request=request,
+                pack=info.name,
+                pack_sha256=info.sha256,
+                pixel_sha256=pixel_sha256(pixels),
+                parent_sha256=request.background_sha256,
+                status=verdict.status,
+                reason=verdict.reason,
+                licence=info.licence,
+                created=created,
+            )
+            return seal(pixels, provenance, spacing, avoid)
+
+        return SealedCase(case, sealed(made.pixels, "case"), sealed(made.twin, "twin"), outline)
+
+
+def _shape(native: Native | None, pack: Pack) -> tuple[int, int]:
+    return native.pixels.shape if native else (pack.info.size, pack.info.size)  # type: ignore[return-value]
+
+
+def _to_uint8(picture: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)
+
+
+def _change(first: np.ndarray, second: np.ndarray, edit: np.ndarray) -> int:
+    """Largest difference outside the edit region, in the pixels' own grey levels."""
+    outside = np.abs(first.astype(np.int64) - second.astype(np.int64))[~edit]
+    return int(outside.max()) if outside.size else 0
+
+
+def _picture_of(pixels: np.ndarray, native: Native) -> np.ndarray:
+    scaled = np.clip((pixels - native.low) / (native.high - native.low) * BRIGHT, 0, 1)
+    return np.clip(native.grid.forward(scaled.astype(np.float32)), 0, 1)
+
+
+def _fitted(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A drawn outline on the case's pixels; another size with the same proportions is scaled.
+
+    Raises:
+        MedDiffError: when the proportions differ.
+    """
+    if mask.shape == shape:
+        return mask
+    if abs(mask.shape[0] / mask.shape[1] - shape[0] / shape[1]) > 0.02:
+        raise MedDiffError(
+            f"The outline is {mask.shape[1]}x{mask.shape[0]} pixels, the picture {shape[1]}x{shape[0]}: draw it on the same picture."
+        )
+    rows = (np.arange(shape[0]) * mask.shape[0] / shape[0]).astype(int)
+    columns = (np.arange(shape[1]) * mask.shape[1] / shape[1]).astype(int)
+    return mask[np.ix_(rows, columns)]

@@ -1,0 +1,72 @@
+"""Recipe: the parts become a pack. `meddiff train pack --vae … --unet … --text … --check … --pack checkpoints/brain-t1gd`"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+
+from meddiff.case import Plane
+from meddiff.conditions.text import TextEncoder
+from meddiff.diffusion.autoencoder import PatchAutoencoder
+from meddiff.diffusion.checkpoint import PackInfo, save_pack
+from meddiff.diffusion.pipeline import MedDiffPipeline
+from meddiff.synthesis.finder import TYPES
+
+SHIFT = 1.5  # of the sampling times towards noise
+
+
+def average_of(state: Path) -> UNet2DConditionModel:
+    """The averaged denoiser in a running or finished run's `state.pt`."""
+    from meddiff.training.denoiser import build_denoiser
+
+    parts = torch.load(state, map_location="cpu", weights_only=True)["parts"]["average"]
+    weights = {name.removeprefix("module."): value for name, value in parts.items() if name.startswith("module.")}
+    widths = tuple(weights[f"down_blocks.{i}.resnets.0.conv2.weight"].shape[0] for i in range(8) if f"down_blocks.{i}.resnets.0.conv2.weight" in weights)
+    model = build_denoiser(widths)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def assemble(vae: Path, unet: Path, text: Path, check: Path | None, pack: Path) -> str:
+    """Writes a pack from its parts; `unet` is a saved folder or a run's state.pt. Returns the pack's hash."""
+    network = average_of(unet) if unet.is_file() else UNet2DConditionModel.from_pretrained(unet)
+    encoder = TextEncoder.load(text)
+    pipeline = MedDiffPipeline(
+        PatchAutoencoder.from_pretrained(vae),  # type: ignore[arg-type]
+        network,  # type: ignore[arg-type]
+        FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+        encoder.bert,
+        encoder.tokenizer,
+        encoder.resampler,
+    )
+    if check:
+        shutil.copytree(check, pack / "check", dirs_exist_ok=True)
+    info = PackInfo(
+        name=pack.name,
+        title="Brain MR, T1 post-contrast, three tumour types in three planes",
+        modality="MR",
+        anatomy="brain",
+        sequence="T1 post-contrast",
+        planes=tuple(Plane),
+        types=TYPES,
+    )
+    return save_pack(pack, info, pipeline)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `meddiff train pack`."""
+    parser.add_argument("--vae", type=Path, default=Path("runs/autoencoder/vae"), help="the autoencoder's folder")
+    parser.add_argument("--unet", type=Path, default=Path("runs/denoiser/state.pt"), help="a denoiser's folder or a run's state.pt")
+    parser.add_argument("--text", type=Path, default=Path("runs/text"), help="folder with text_encoder/, tokenizer/, resampler/")
+    parser.add_argument("--check", type=Path, default=Path("runs/finder/check"), help="the lesion finder's folder")
+    parser.add_argument("--pack", type=Path, default=Path("checkpoints/brain-t1gd"), help="folder of the pack to write")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Writes the pack."""
+    print(assemble(args.vae, args.unet, args.text, args.check, args.pack))
+    return 0

@@ -1,0 +1,121 @@
+"""The page: three tabs, a line that says whether the model is ready, and a footer that never goes away."""
+
+from __future__ import annotations
+
+import atexit
+import html
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: it reads this once
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from meddiff.case import MedDiffError
+from meddiff.settings import settings
+from meddiff.web import about, bank, create, viewer
+from meddiff.web.models import DEFAULT, Models
+from meddiff.web.style import CSS, FOOTER, theme
+
+TAGLINE = "Synthetic teaching cases from a sentence and an outline."
+# The browser itself is told to fetch nothing from elsewhere, whatever a library's page might ask for.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+
+
+class StayHome:
+    """Adds the content security policy to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", POLICY.encode()),
+                    (b"referrer-policy", b"no-referrer"),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        await self.app(scope, receive, with_policy if scope["type"] == "http" else send)
+
+
+def build(models: Models, files: Path) -> gr.Blocks:
+    """The whole page; `files` is a folder for pictures and downloads of this run."""
+    with gr.Blocks(title="MedDiff", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        with gr.Row(elem_classes="md-header"):
+            gr.HTML(f'<div class="md-top"><h1>MedDiff</h1><p>{TAGLINE}</p></div>', min_width=320)
+            state = gr.HTML(_state(models), elem_id="md-state", min_width=320)
+        with gr.Tabs():
+            with gr.Tab("Create"):
+                fields = create.build(models, files)
+            with gr.Tab("Case bank") as bank_tab:
+                fill, filters, filled = bank.build(files)
+            with gr.Tab("About"):
+                tell, told = about.build(models)
+        gr.HTML(f'<div class="md-foot" role="contentinfo">{FOOTER}</div>', elem_classes="md-footer-slot")
+
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        bank_tab.select(fill, filters, filled, **quiet)
+        clock = gr.Timer(1.0)
+
+        def tick() -> list[Any]:
+            if models.state[0] == "loading":
+                return [_state(models), gr.skip(), gr.skip(), gr.skip(), gr.skip()]
+            return [_state(models), tell(), *create.pack_defaults(models), gr.Timer(5.0)]
+
+        clock.tick(tick, None, [state, told, fields["pack"], fields["steps"], clock], **quiet)
+    return page
+
+
+def _state(models: Models) -> str:
+    kind, words = models.state
+    return f'<span class="md-state {kind}" role="status">{html.escape(words)}</span>'
+
+
+def serve(host: str = "127.0.0.1", port: int = 7860) -> None:
+    """Shows the page and stays until it is stopped; the model loads beside it.
+
+    Raises:
+        MedDiffError: when the port is taken, or vocabulary and settings cannot be read.
+    """
+    files = Path(tempfile.mkdtemp(prefix="meddiff-"))  # readable by this user only; gone when the app stops
+    atexit.register(shutil.rmtree, files, ignore_errors=True)
+    os.environ["GRADIO_TEMP_DIR"] = str(files / "page")
+    models = Models()
+    page = build(models, files / "cases")
+    page.queue(default_concurrency_limit=8)
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            theme=theme(),
+            css=CSS + viewer.css("md-create-view") + viewer.css("md-bank-view"),
+            max_file_size=f"{settings().max_upload_mb}mb",
+            share=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            footer_links=[],
+            show_error=True,
+            quiet=True,
+            prevent_thread_lock=True,
+            app_kwargs={"middleware": [Middleware(StayHome)], "docs_url": None, "redoc_url": None, "openapi_url": None},
+        )
+    except OSError as error:
+        raise MedDiffError(f"The page cannot open on {host}:{port}: the port is taken. Choose another with --port.") from error
+    print(f"MedDiff is open at http://{host}:{port}  ({FOOTER} Stop it with Ctrl+C.)", flush=True)
+    models.load_in_background()
+    page.block_thread()

@@ -1,0 +1,127 @@
+"""How the page looks: system fonts, calm greys, and a viewer that is dark whatever the page is."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+FOOTER = "Synthetic images. Not for diagnosis."
+
+
+def theme() -> gr.themes.Base:
+    """Slate and teal, with fonts that every computer has: the page fetches nothing from elsewhere."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        secondary_hue=gr.themes.colors.slate,
+        neutral_hue=gr.themes.colors.slate,
+        radius_size=gr.themes.sizes.radius_md,
+        font=["system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "sans-serif"],
+        font_mono=["ui-monospace", "Consolas", "Menlo", "DejaVu Sans Mono", "monospace"],
+    ).set(
+        body_background_fill="*neutral_100",
+        body_background_fill_dark="*neutral_950",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_border_width="0px",
+        block_label_text_weight="500",
+        block_title_text_weight="500",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_text_color="white",
+    )
+
+
+CSS = """
+.gradio-container { max-width: 1480px !important; margin: 0 auto !important; padding-bottom: 56px !important; }
+footer { display: none !important; }
+
+.md-top { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 16px; padding: 6px 2px 0; }
+.md-top h1 { font-size: 1.45rem; font-weight: 650; margin: 0; letter-spacing: -.01em; }
+.md-top p { margin: 0; color: var(--body-text-color-subdued); flex: 1 1 260px; }
+#md-state { display: flex; justify-content: flex-end; align-items: center; }
+#md-bank, #md-bank * { font-family: inherit !important; }
+#md-bank tbody tr { cursor: pointer; }
+.md-state { display: inline-flex; align-items: center; gap: 8px; font-size: .9rem; color: var(--body-text-color-subdued); }
+.md-state::before { content: ""; width: 10px; height: 10px; border-radius: 50%; background: #d9a520; flex: none; }
+.md-state.ready::before { background: #2e9e6b; }
+.md-state.failed::before { background: #c8473d; }
+.md-foot { position: fixed; left: 0; right: 0; bottom: 0; z-index: 60; text-align: center; padding: 9px 12px;
+  font-size: .9rem; font-weight: 600; background: #1e2a33; color: #ffd98a; border-top: 1px solid #33434f; }
+.md-footer-slot { padding: 0 !important; margin: 0 !important; min-height: 0 !important; border: 0 !important; }
+
+.md-card { background: var(--block-background-fill) !important; border: 1px solid var(--border-color-primary) !important;
+  border-radius: 12px !important; padding: 14px 16px 16px !important; gap: 10px !important; }
+.md-card > .styler { background: transparent !important; gap: 10px !important; }
+.md-card .block, .md-card .form { padding-left: 0 !important; padding-right: 0 !important; box-shadow: none !important;
+  border: 0 !important; background: transparent !important; }
+.md-card .block { padding-top: 2px !important; padding-bottom: 2px !important; }
+.md-card .form { gap: 10px !important; }
+.md-card .html-container, .md-viewer .html-container, .md-header .html-container { padding: 0 !important; }
+.md-card .block:empty { display: none !important; }
+.md-bottom { align-items: end !important; }
+.md-bottom button { margin-bottom: 4px; white-space: nowrap; }
+.md-card h2 { font-size: 1.02rem; font-weight: 650; margin: 0; }
+.md-hint { font-size: .88rem; color: var(--body-text-color-subdued); line-height: 1.4; }
+.md-hint b { color: var(--body-text-color); font-weight: 600; }
+.md-alert { border-left: 4px solid #c8473d; background: #fdf1ef; color: #6e1f18; padding: 10px 12px; border-radius: 6px; line-height: 1.45; }
+.md-note { border-left: 4px solid #2e9e6b; background: #edf7f2; color: #174f37; padding: 10px 12px; border-radius: 6px; line-height: 1.45; }
+.dark .md-alert { background: #3a1a17; color: #ffd3cd; } .dark .md-note { background: #12312a; color: #bfead6; }
+
+.md-go { position: sticky; bottom: 40px; z-index: 40; gap: 8px !important; padding: 10px 0 8px; background: var(--body-background-fill); }
+.md-go .html-container { padding: 0 !important; }
+#md-progress:has(.progress-text, .progress-level, .eta-bar) { min-height: 64px; }
+#md-progress * { font-family: inherit !important; }
+#md-gallery .grid-wrap { min-height: 0 !important; max-height: 250px; overflow-y: auto; padding: 2px !important; }
+#md-gallery .grid-container { grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)) !important; height: auto !important; }
+#md-gallery img { background: #000; }
+
+.md-viewer { background: #0b0f13 !important; border-radius: 12px !important; padding: 12px !important; gap: 8px !important; }
+.md-viewer > .styler { background: transparent !important; gap: 8px !important; }
+.md-viewer .block, .md-viewer .form { background: transparent !important; border: 0 !important; padding: 0 !important; box-shadow: none !important; }
+.md-viewer .md-empty, .md-viewer .md-empty * { color: #8396a3 !important; }
+.md-viewer .md-empty b { color: #c9d4dc !important; }
+.md-head { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 12px; min-height: 30px; }
+.md-head span { color: #c9d4dc !important; }
+.md-head b { color: #fff !important; font-weight: 600; font-size: 1.02rem; }
+.md-head .asked { flex: 1 1 100%; color: #9fb0bb !important; font-size: .9rem; }
+.md-badge { border-radius: 999px; padding: 2px 10px; font-size: .82rem; font-weight: 600; }
+.md-head .md-badge.accepted { background: #123d2c; color: #8fe0b8 !important; }
+.md-head .md-badge.rejected { background: #4a1d18; color: #ffb9b0 !important; }
+.md-empty { display: grid; place-items: center; min-height: 420px; text-align: center; color: #8396a3; padding: 24px; line-height: 1.6;
+  border: 1px dashed #2b3943; border-radius: 8px; }
+.md-head .md-reason { color: #ffb9b0 !important; font-size: .92rem; }
+
+.md-stage { position: relative; background: #000; border-radius: 8px; overflow: hidden; }
+.md-stage::before, .md-stage::after, .md-picture::after { position: absolute; z-index: 5; pointer-events: none; border-radius: 6px;
+  padding: 2px 9px; font-size: .82rem; background: rgba(11, 15, 19, .75); color: #dbe5ec; }
+.md-stage::before { content: "With the lesion"; left: 8px; top: 8px; }
+.md-stage::after { content: "Without it"; right: 8px; top: 8px; }
+.md-picture::after { content: "Synthetic"; right: 8px; bottom: 8px; color: #ffd98a; }
+.md-picture img { background: #000 !important; }
+.md-picture .icon-button-wrapper { visibility: hidden; }
+.md-tools { display: flex; flex-wrap: wrap; align-items: center; gap: 8px 14px; font-size: .88rem; color: #c9d4dc; }
+.md-tools label { display: inline-flex; align-items: center; gap: 8px; color: #c9d4dc; }
+.md-tools input[type=range] { width: 100px; accent-color: #45b3a2; }
+.md-tools output { min-width: 2.4em; font-variant-numeric: tabular-nums; color: #fff; }
+.md-tools button { background: #1d2831; color: #dbe5ec; border: 1px solid #33434f; border-radius: 6px; padding: 4px 11px; cursor: pointer; font-size: .88rem; }
+.md-tools button:hover { background: #283742; } .md-tools button[aria-pressed=true] { background: #45b3a2; color: #06201c; border-color: #45b3a2; }
+.md-tools button:focus-visible, .md-tools input:focus-visible { outline: 2px solid #7fd6c8; outline-offset: 1px; }
+.md-tools svg { position: absolute; width: 0; height: 0; }
+
+.md-card table.md-table { width: 100%; border-collapse: collapse; font-size: .93rem; border: 0 !important; margin: 0 !important; }
+.md-card .md-table th, .md-card .md-table td, .md-card .md-table tr { border: 0 !important; }
+.md-table th { text-align: left; font-weight: 600; color: var(--body-text-color-subdued); padding: 6px 10px 6px 0; font-size: .84rem; }
+.md-card .md-table td { padding: 7px 10px 7px 0 !important; border-top: 1px solid var(--border-color-primary) !important; vertical-align: top; }
+.md-table .ok { color: #1f7d53; font-weight: 600; white-space: nowrap; } .md-table .missed { color: #b23a30; font-weight: 600; white-space: nowrap; }
+.dark .md-table .ok { color: #7fd6ab; } .dark .md-table .missed { color: #ff9d92; }
+.md-table .info { color: var(--body-text-color-subdued); }
+.md-scroll { overflow-x: auto; }
+
+@media (max-width: 640px) {
+  .gradio-container { padding-left: 8px !important; padding-right: 8px !important; }
+  #md-state { justify-content: flex-start; }
+  .md-empty { min-height: 220px; }
+  .md-tools input[type=range] { width: 44vw; }
+}
+"""
