@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy import ndimage
-from skimage.draw import polygon2mask
+from skimage.draw import polygon
 
 from meddiff.case import Finding, Findings, Margin, MedDiffError, Plane, Region, Side
 from meddiff.conditions.measure import IRREGULAR_BELOW, compactness_of, longest_diameter_mm
@@ -24,7 +24,7 @@ DIRECTIONS = 64  # of a radial profile
 FINE, LAST = 4, 12  # waves around the outline: from FINE on irregularity, not shape; above LAST only the pixels' stairs
 LEAST_PIXELS, MOST_OF_HEAD = 12, 0.4  # a lesion of about 4 mm; larger than this share of the head is not a focal lesion
 OUTSIDE_HEAD = 0.02  # share of an outline that may miss the head: outlines touch the skull
-TRIES = 60
+TRIES = 40
 
 
 def draw_ellipse(
@@ -58,7 +58,10 @@ def draw_polygon(shape: tuple[int, int], points: list[tuple[float, float]]) -> n
     """
     if len(points) < 3:
         raise MedDiffError(f"An outline needs at least three points, not {len(points)}: add points.")
-    return np.asarray(polygon2mask(shape, np.asarray(points, float)), bool)
+    corners = np.asarray(points, float)
+    mask = np.zeros(shape, bool)
+    mask[polygon(corners[:, 0], corners[:, 1], shape)] = True
+    return mask
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -246,9 +249,10 @@ def sample_outline(
     kind = _kind(drawn_as or finding.pathology, plane, rng)
     size = size_mm or finding.size_mm or _draw_size(kind, plane, rng)
     inside = brain_of(head, plane)
-    for attempt in range(TRIES):
+    tries = TRIES if size <= longest_diameter_mm(inside, spacing_mm) else 0
+    for attempt in range(tries):
         centre = place_point(finding.region, finding.side, plane, head, rng, kind, level)
-        profile = _draw_profile(kind, plane, finding.margin, rng, attempt / TRIES)
+        profile = _draw_profile(kind, plane, finding.margin, rng, attempt / tries)
         if centre[1] < np.flatnonzero(head.any(0)).mean() and plane is not Plane.SAGITTAL:
             profile = mirror_profile(
                 profile
@@ -337,13 +341,13 @@ def _nudge(
     head: np.ndarray,
 ) -> tuple[float, float]:
     """Moves an outline that sticks out inwards, as far as it stays in the place asked for."""
-    for _ in range(40):
+    for _ in range(15):
         mask = draw_polygon(inside.shape, _points(log_radii, centre, 1.0))
         out = mask & ~inside
         if not (mask & inside).any() or not out.any():
             return centre
         push = np.array(ndimage.center_of_mass(mask & inside)) - np.array(ndimage.center_of_mass(out))
-        step = push / max(float(np.linalg.norm(push)), 1e-6) * 2.0
+        step = push / max(float(np.linalg.norm(push)), 1e-6) * 4.0
         moved = (centre[0] + float(step[0]), centre[1] + float(step[1]))
         if not _still_there(centre, moved, finding, plane, head):
             return centre

@@ -225,6 +225,12 @@ class Studio:
         outside = _change(native.pixels, pixels, edit)
         return Made(pixels, native.pixels, changed, native.picture, outside)
 
+    def make_lesion(self, request: Request) -> np.ndarray:
+        """The picture alone of a completed request from nothing, float32 [256, 256] in [0, 1]: no twin, no check, not sealed."""
+        pack = self.load()
+        conditions = self._conditions(request.findings, request.mask.to_array() if request.mask else None, None, None, request)
+        return pack.pipeline(conditions, [request.seed], request.steps, request.guidance)[0, 0].numpy()
+
     def _conditions(
         self, findings: Findings, outline: np.ndarray | None, edit: np.ndarray | None, native: Native | None, request: Request
     ) -> Conditions:

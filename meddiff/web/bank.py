@@ -39,7 +39,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                 )
             table = gr.Dataframe(
                 headers=COLUMNS, datatype="str", interactive=False, show_label=False, wrap=True, max_height=520, buttons=[],
-                column_widths=["30%", "46%", "24%"], elem_id="md-bank",
+                column_widths=["36%", "40%", "24%"], elem_id="md-bank",
             )  # fmt: skip
             notice = gr.HTML()
         with gr.Column(scale=7, min_width=320):

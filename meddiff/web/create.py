@@ -30,6 +30,8 @@ SEXES = [("Not given", Sex.UNKNOWN.value), ("Female", Sex.FEMALE.value), ("Male"
 PRECISIONS = [("Fast (int8)", "int8"), ("Middle (bf16)", "bf16"), ("Exact (fp32)", "fp32")]
 IMAGES = [".dcm", ".dicom", ".ima", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".gz", ".nrrd", ".nhdr", ".mha"]
 EMPTY = "<b>Your cases appear here.</b><br>Describe a lesion, press <b>Create</b>, and compare it with its twin on the slider."
+SIDES = "The patient's left is on the right of the screen"
+LIES = {Plane.AXIAL: f"{SIDES}, the forehead is up.", Plane.CORONAL: f"{SIDES}.", Plane.SAGITTAL: "The face looks to the left."}
 SCROLL_ON_PHONES = """() => { if (innerWidth < 760 && !document.querySelector('#md-notice .md-alert'))
   document.getElementById('md-create-view').scrollIntoView({behavior: 'smooth'}); }"""
 
@@ -100,9 +102,7 @@ def painted(editor: dict[str, Any] | None) -> np.ndarray | None:
 def canvas(background: Slice | None, plane: Plane) -> dict[str, Any]:
     """What to paint on: the person's slice, or a plain head with its sides named."""
     if background is not None:
-        from meddiff.imaging import normalise
-
-        grey = np.round(normalise(background) * 255).astype(np.uint8)
+        grey = viewer.eight_bits(background.pixels)
     else:
         from meddiff.conditions.masks import standard_head
 
@@ -253,7 +253,9 @@ def build(models: Models, files: Path) -> dict[str, Any]:
             kept_id = bank.keep(case)
             background = desk_now.backgrounds.get(kept_id)
             if background is not None:
-                bank.keep_background(background.stored)
+                from meddiff.synthesis.native import carrier
+
+                bank.keep_background(carrier(background))
         except MedDiffError as error:
             gr.Warning(html.escape(str(error)), title="Not kept")
             return {kept_notice: f'<div class="md-alert" role="alert">{html.escape(str(error))}</div>'}
@@ -297,7 +299,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
 
 def _thumbnails(desk: Desk, files: Path) -> list[tuple[str, str]]:
     return [
-        (str(viewer.picture_file(c.image, files)), f"{'✓' if c.case.status == 'accepted' else '✗'} seed {c.case.request.seed}")
+        (str(viewer.shown_file(c.image, files)), f"{'✓' if c.case.status == 'accepted' else '✗'} seed {c.case.request.seed}")
         for c in desk.cases
     ]
 
@@ -338,14 +340,15 @@ def _form() -> tuple[dict[str, Any], dict[str, Any]]:
         fields["plane"] = gr.Dropdown(PLANES, value="", label="Plane")
         fields["outline"] = gr.Radio([SAMPLED, DRAWN, UPLOADED], value=SAMPLED, label="The lesion's outline")
         with gr.Column(visible=False) as parts["painting"]:
+            parts["hint"] = gr.HTML()
             fields["editor"] = gr.ImageEditor(
-                format="png", type="numpy", label="Paint the lesion; a closed line is filled", sources=[], transforms=[], layers=False,
-                brush=gr.Brush(default_size=10, colors=["#2ec4b6"], color_mode="fixed"), eraser=gr.Eraser(default_size=14),
-                buttons=[], canvas_size=(256, 256), height=440, elem_id="md-editor",
+                format="png", type="numpy", show_label=False, container=False, sources=[], transforms=[], layers=False,
+                brush=gr.Brush(default_size=4, colors=["#2ec4b6"], color_mode="fixed"), eraser=gr.Eraser(default_size=14),
+                buttons=[], canvas_size=(256, 256), height=400, elem_id="md-editor",
             )  # fmt: skip
             parts["suggest"] = gr.Button("Suggest an outline to change", size="sm")
         fields["mask_file"] = gr.File(
-            label="A picture of the outline: white on black, as large as the slice", file_types=["image"], height=120, visible=False
+            label="A picture of the outline: white on black, as large as the slice", file_types=["image"], height=120, visible=False, elem_id="md-mask",
         )
     with gr.Column(elem_classes="md-card"):
         gr.HTML("<h2>3. Details, if they matter</h2>")
@@ -381,7 +384,7 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
         desk_now.background, message, alert = None, "", ""
         try:
             if path:
-                from meddiff.imaging import read_image
+                from meddiff.imaging.read import read_image
 
                 wanted = number(index, "Slice number", 0, 100_000)
                 found = read_image(path, None if wanted is None else int(wanted), Plane(plane) if plane else None)
@@ -404,37 +407,30 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
         return {
             parts["own"]: gr.update(visible=own),
             parts["painting"]: gr.update(visible=painting),
+            parts["hint"]: f'<div class="md-hint">Paint the lesion; a closed line is filled. {LIES[_plane(plane, text, background)]}</div>',
+            parts["suggest"]: gr.update(visible=not own),
             fields["editor"]: ground if painting else None,
             fields["outline"]: gr.update(choices=choices, value=outline),
             fields["mask_file"]: gr.update(visible=outline == UPLOADED),
             parts["preview"]: gr.update(visible=preview, value=ground["background"] if preview and ground else None),
         }
 
-    def suggest(desk_now: Desk, source: str, plane: str, text: str, size: str) -> Any:
+    def suggest(plane: str, text: str, size: str) -> Any:
         from meddiff.conditions.masks import sample_outline
 
-        background = desk_now.background if source == OWN else None
         try:
-            findings = read_sentence(text)
-            where = _plane(plane, text, background)
-            head = spacing = None
-            if background is not None:
-                from meddiff.conditions.measure import head_mask
-                from meddiff.imaging import normalise
-
-                head, spacing = head_mask(normalise(background)), background.spacing_mm
+            where = _plane(plane, text, None)
             seed = int(np.random.default_rng().integers(2**31))
-            mask = sample_outline(findings, where, head, seed, spacing or (0.98, 0.98), number(size, "Size", 1, 120))
+            mask = sample_outline(read_sentence(text), where, None, seed, size_mm=number(size, "Size", 1, 120))
         except MedDiffError as error:
             gr.Warning(html.escape(str(error)), title="No outline")
             return gr.skip()
         paint = np.zeros((*mask.shape, 4), np.uint8)
         paint[mask] = (46, 196, 182, 255)
-        ground = canvas(background, where)
-        return {**ground, "layers": [paint]}
+        return {**canvas(None, where), "layers": [paint]}
 
     looks = [desk, fields["source"], fields["action"], fields["outline"], fields["plane"], sentence]
-    moved = [parts["own"], parts["painting"], fields["editor"], fields["outline"], fields["mask_file"], parts["preview"]]
+    moved = [parts["own"], parts["painting"], parts["hint"], parts["suggest"], fields["editor"], fields["outline"], fields["mask_file"], parts["preview"]]
     gr.on(
         [parts["file"].upload, parts["file"].clear, parts["slice"].submit, parts["slice"].blur],
         read, [desk, parts["file"], parts["slice"], fields["plane"]], [desk, parts["told"]], **quiet,
@@ -443,7 +439,7 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
         [fields["source"].input, fields["action"].input, fields["outline"].input, fields["plane"].input], arrange, looks, moved, **quiet
     )
     parts["suggest"].click(
-        suggest, [desk, fields["source"], fields["plane"], sentence, fields["size"]], fields["editor"], **quiet
+        suggest, [fields["plane"], sentence, fields["size"]], fields["editor"], **quiet
     )
 
 

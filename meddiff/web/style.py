@@ -41,7 +41,8 @@ footer { display: none !important; }
 .md-top p { margin: 0; color: var(--body-text-color-subdued); flex: 1 1 260px; }
 #md-state { display: flex; justify-content: flex-end; align-items: center; }
 #md-bank, #md-bank * { font-family: inherit !important; }
-#md-bank tbody tr { cursor: pointer; }
+#md-bank [role=gridcell] { cursor: pointer; }
+#md-bank .selection-button, #md-bank .cell-menu-button { display: none !important; }
 .md-state { display: inline-flex; align-items: center; gap: 8px; font-size: .9rem; color: var(--body-text-color-subdued); }
 .md-state::before { content: ""; width: 10px; height: 10px; border-radius: 50%; background: #d9a520; flex: none; }
 .md-state.ready::before { background: #2e9e6b; }
@@ -76,6 +77,9 @@ footer { display: none !important; }
 #md-gallery .grid-container { grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)) !important; height: auto !important; }
 #md-gallery img { background: #000; }
 
+#md-editor { background: #0b0f13 !important; border-radius: 8px !important; overflow: hidden; }
+.md-dark, .md-dark .image-frame { background: #0b0f13 !important; }
+
 .md-viewer { background: #0b0f13 !important; border-radius: 12px !important; padding: 12px !important; gap: 8px !important; }
 .md-viewer > .styler { background: transparent !important; gap: 8px !important; }
 .md-viewer .block, .md-viewer .form { background: transparent !important; border: 0 !important; padding: 0 !important; box-shadow: none !important; }
@@ -97,7 +101,8 @@ footer { display: none !important; }
   padding: 2px 9px; font-size: .82rem; background: rgba(11, 15, 19, .75); color: #dbe5ec; }
 .md-stage::before { content: "With the lesion"; left: 8px; top: 8px; }
 .md-stage::after { content: "Without it"; right: 8px; top: 8px; }
-.md-picture::after { content: "Synthetic"; right: 8px; bottom: 8px; color: #ffd98a; }
+.md-picture { z-index: 0; isolation: isolate; }
+.md-picture::after { content: "Synthetic"; right: 8px; bottom: 8px; color: #ffd98a; z-index: 500; }
 .md-picture img { background: #000 !important; }
 .md-picture .icon-button-wrapper { visibility: hidden; }
 .md-tools { display: flex; flex-wrap: wrap; align-items: center; gap: 8px 14px; font-size: .88rem; color: #c9d4dc; }
@@ -116,11 +121,12 @@ footer { display: none !important; }
 .md-table .ok { color: #1f7d53; font-weight: 600; white-space: nowrap; } .md-table .missed { color: #b23a30; font-weight: 600; white-space: nowrap; }
 .dark .md-table .ok { color: #7fd6ab; } .dark .md-table .missed { color: #ff9d92; }
 .md-table .info { color: var(--body-text-color-subdued); }
-.md-scroll { overflow-x: auto; }
+.md-scroll { overflow-x: auto; contain: inline-size; }
 
 @media (max-width: 640px) {
   .gradio-container { padding-left: 8px !important; padding-right: 8px !important; }
-  #md-state { justify-content: flex-start; }
+  .md-header { display: block !important; } #md-state { justify-content: flex-start; }
+  .md-card .md-table { font-size: .86rem; }
   .md-empty { min-height: 220px; }
   .md-tools input[type=range] { width: 44vw; }
 }

@@ -1,7 +1,8 @@
 """One case on the page: the picture beside its twin, window, zoom and invert, asked against measured, and the files.
 
-What is shown are the bytes of the sealed PNG itself, so even a picture saved from the browser carries stamp and
-provenance. Window, zoom and invert happen in the browser and change nothing but the view.
+What is shown is the sealed picture with its stamp and provenance in the file, so that even one saved from the browser says
+what it is; 16-bit pictures are shown in 8 bits, downloads keep all. Window, zoom and invert happen in the browser and
+change nothing but the view.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+import numpy as np
+from PIL import Image
 
 from meddiff.case import Case, Measurement, Status, Task
 
@@ -98,7 +101,7 @@ class Viewer:
         """Updates that show a case, or nothing; its files are written into `folder`."""
         if sealed is None:
             return ["", gr.update(visible=True), *[gr.update(visible=False)] * 2, None, "", *(gr.update(value=None) for _ in self.downloads)]
-        pair = tuple(str(picture_file(image, folder)) for image in _with_and_without(sealed))
+        pair = tuple(str(shown_file(image, folder)) for image in _with_and_without(sealed))
         return [
             heading(sealed.case),
             gr.update(visible=False),
@@ -158,6 +161,26 @@ def build(name: str, empty: str) -> Viewer:
     return Viewer(name, head, nothing, stage, facts, picture, rows, which, downloads)
 
 
+def shown_file(image: SealedImage, folder: Path) -> Path:
+    """What the browser shows: the sealed PNG, with 16 bits brought to 8 since a browser keeps only the upper ones."""
+    if image.pixels.dtype == np.uint8:
+        return picture_file(image, folder)
+    from meddiff.exchange.atomic import write_atomic
+    from meddiff.exchange.png import png_info
+
+    path = folder / image.provenance.case_id / f"{image.provenance.case_id}-{image.provenance.role}-shown.png"
+    if path.exists():
+        return path
+    grey = Image.fromarray(eight_bits(image.pixels))
+    return write_atomic(path, lambda temporary: grey.save(temporary, format="PNG", pnginfo=png_info(image)))
+
+
+def eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """Numbers [H, W] as uint8 for the screen: their percentiles 0.5 and 99.5 become black and white."""
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    return np.round(np.clip((pixels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+
+
 def heading(case: Case) -> str:
     """Id, verdict, the sentence, and why a case was rejected."""
     accepted = case.status is Status.ACCEPTED
@@ -183,7 +206,7 @@ def table(case: Case) -> str:
 
 
 def _row(row: Measurement) -> str:
-    verdict = {True: ("ok", "✓ met"), False: ("missed", "✗ missed"), None: ("info", "for information")}[row.ok]
+    verdict = {True: ("ok", "✓ met"), False: ("missed", "✗ missed"), None: ("info", "not judged")}[row.ok]
     unit = f" {escape(row.unit)}" if row.unit else ""
     asked = "anything" if row.asked in ("", "unknown") else escape(row.asked) + unit
     return (

@@ -147,7 +147,7 @@ def test_a_size_that_cannot_be_drawn_is_refused(size: float) -> None:
 
 def test_what_would_be_thinner_than_a_pixel_is_refused() -> None:
     with pytest.raises(MedDiffError, match="thinner than a pixel"):
-        grow_to_size(draw_ellipse(SHAPE, (128, 128), (40, 2), 30), 6, GRID)
+        grow_to_size(draw_ellipse(SHAPE, (128, 128), (40, 1), 45), 5, GRID)
 
 
 def test_growing_off_the_picture_is_refused() -> None:

@@ -75,7 +75,7 @@ def test_a_long_smooth_outline_is_smooth_and_a_star_is_not() -> None:
 
 def test_patterns_of_enhancement_are_told_apart() -> None:
     outline, core = disc(16), disc(11)
-    speckle = np.random.default_rng(1).random((64, 64)).repeat(4, 0).repeat(4, 1) > 0.5
+    speckle = np.random.default_rng(1).random((128, 128)).repeat(2, 0).repeat(2, 1) > 0.5
     seen = {
         Enhancement.SOLID: painted((outline, 0.6)),
         Enhancement.RING: painted((outline, 0.7), (core, 0.15)),

@@ -1,4 +1,4 @@
-"""Sides are the patient's, regions follow the plane and the level of the slice, and points fall where they are asked."""
+"""Sides are the patient's, regions follow the plane and the level of the slice, points fall where they are asked."""
 
 from __future__ import annotations
 
