@@ -10,7 +10,9 @@ from meddiff.case import MedDiffError
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0, or 2 with a sentence where the app cannot start."""
-    parser = argparse.ArgumentParser(prog="app.py", description="The MedDiff page: make, check and keep synthetic teaching cases.")
+    parser = argparse.ArgumentParser(
+        prog="app.py", description="The MedDiff page: make, check and keep synthetic teaching cases."
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this computer only)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: 7860)")
     asked = parser.parse_args(arguments)

@@ -139,10 +139,27 @@ def load_pack(name: str = "brain-t1gd", precision: str = "int8", folder: Path | 
     info = read_info(folder).model_copy(update={"sha256": sha256})
     if settings().threads:
         torch.set_num_threads(settings().threads)
-    pipeline = MedDiffPipeline.from_pretrained(folder, local_files_only=True)
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = open_pipeline(folder)
     set_precision(pipeline, folder, precision)
     return Pack(info, folder, precision, pipeline)
+
+
+def open_pipeline(folder: Path) -> MedDiffPipeline:
+    """The pipeline of a pack's folder in float32, without checking hashes and without chatter.
+
+    Raises:
+        MedDiffError: when a part cannot be loaded.
+    """
+    import transformers
+    from diffusers.utils import logging
+
+    logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        bert = transformers.BertModel.from_pretrained(folder / "text_encoder", local_files_only=True, add_pooling_layer=False)
+        return MedDiffPipeline.from_pretrained(folder, text_encoder=bert, local_files_only=True)  # type: ignore[no-any-return]
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise MedDiffError(f"The pack {folder.name} cannot be loaded: {str(error).splitlines()[0]} Install the pack again.") from error
 
 
 def set_precision(pipeline: MedDiffPipeline, folder: Path, precision: str) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from meddiff.case import MedDiffError
+from meddiff.case import MedDiffError, Request, pixel_sha256
+from meddiff.exchange.png import read_png_record
 from meddiff.imaging.read import Slice
 from meddiff.marking.seal import SealedCase
+from meddiff.marking.stamp import StampBox
 from meddiff.synthesis.native import prepare_background
-from meddiff.synthesis.studio import Studio
+from meddiff.synthesis.studio import Made, Studio
 
 
 @dataclass(frozen=True)
@@ -29,25 +33,48 @@ def rebuild(kept: SealedCase, studio: Studio, background: Slice | None = None) -
     Raises:
         MedDiffError: when the background it was made on is needed and not given.
     """
-    request = kept.case.request
+    made = _made(kept.case.request, studio, background)
+    largest = max(_apart(made.pixels, kept.image.pixels, kept.image.box), _apart(made.twin, kept.twin.pixels, kept.twin.box))
+    return _report(kept.case.request, kept.case.id, largest, studio)
+
+
+def rebuild_picture(path: Path, studio: Studio, background: Slice | None = None) -> RebuildReport:
+    """Makes the case of a PNG that MedDiff wrote again, from the record in it alone, and compares.
+
+    Raises:
+        MedDiffError: no record in the file, or the background is needed and not given.
+    """
+    provenance, _, box = read_png_record(path)
+    with Image.open(path) as image:
+        pixels = np.asarray(image)
+    made = _made(provenance.request, studio, background)
+    largest = _apart(made.twin if provenance.role == "twin" else made.pixels, pixels, box)
+    return _report(provenance.request, provenance.case_id, largest, studio)
+
+
+def _made(request: Request, studio: Studio, background: Slice | None) -> Made:
     info = studio.load().info
-    native = None
-    if request.background_sha256:
-        if background is None:
-            raise MedDiffError("This case was made on a background: give the same file with --background.")
-        native = prepare_background(background, info.modality, info.size, info.spacing_mm)
-    made = studio.make(request, native)
-    differences = []
-    for pixels, sealed in ((made.pixels, kept.image), (made.twin, kept.twin)):
-        box = sealed.box
-        height = sealed.pixels.shape[0] - box.appended_rows
-        if pixels.shape != (height, sealed.pixels.shape[1]):
-            raise MedDiffError("The background is not the one this case was made on: its size differs.")
-        apart = np.abs(pixels.astype(np.int64) - sealed.pixels[:height].astype(np.int64))
-        if not box.appended_rows:
-            apart[box.row : box.row + box.height, box.column : box.column + box.width] = 0
-        differences.append(int(apart.max()))
-    largest = max(differences)
+    if not request.background_sha256:
+        return studio.make(request)
+    if background is None:
+        raise MedDiffError("This case was made on a background: give the same file with --background.")
+    native = prepare_background(background, info.modality, info.size, info.spacing_mm)
+    if pixel_sha256(native.pixels) != request.background_sha256:
+        raise MedDiffError("The background is not the one this case was made on: give the same file, and the same slice of it.")
+    return studio.make(request, native)
+
+
+def _apart(pixels: np.ndarray, stamped: np.ndarray, box: StampBox) -> int:
+    """Largest difference between made and stamped pixels, the stamp left out."""
+    height = stamped.shape[0] - box.appended_rows
+    apart = np.abs(pixels.astype(np.int64) - stamped[:height].astype(np.int64))
+    if not box.appended_rows:
+        apart[box.row : box.row + box.height, box.column : box.column + box.width] = 0
+    return int(apart.max())
+
+
+def _report(request: Request, case_id: str, largest: int, studio: Studio) -> RebuildReport:
+    info = studio.load().info
     reasons = []
     if request.pack_sha256 != info.sha256:
         reasons.append(f"made with pack {str(request.pack_sha256)[:12]}, rebuilt with {info.sha256[:12]}")
@@ -55,4 +82,4 @@ def rebuild(kept: SealedCase, studio: Studio, background: Slice | None = None) -
         reasons.append(f"made at {request.precision}, rebuilt at {studio.precision}")
     if largest and not reasons:
         reasons.append("same pack and precision: another processor or library version rounds differently")
-    return RebuildReport(kept.case.id, largest == 0, largest, "; ".join(reasons))
+    return RebuildReport(case_id, largest == 0, largest, "; ".join(reasons))

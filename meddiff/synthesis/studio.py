@@ -27,6 +27,7 @@ from meddiff.case import (
 from meddiff.conditions.clinical import clinical_vector
 from meddiff.conditions.masks import check_mask, edit_region, sample_outline, standard_head
 from meddiff.conditions.measure import head_mask
+from meddiff.conditions.place import slice_level
 from meddiff.conditions.prompt import check_drawable, fill_from_pathology, read_sentence, write_sentence
 from meddiff.conditions.tensors import Conditions
 from meddiff.conditions.vocabulary import load_pathologies
@@ -106,8 +107,9 @@ class Studio:
         for number in range(count):
             asked = request.model_copy(update={"seed": (request.seed + number) % 2**63})
             told = (lambda share, word, n=number: progress((n + share) / count, word)) if progress else None
-            with self._lock:
-                yield self._case(self.complete(asked, background, native), native, told)
+            with self._lock:  # not while the caller looks at the case: it may go on in another thread
+                case = self._case(self.complete(asked, background, native), native, told)
+            yield case
 
     def background(self, plane: Plane, seed: int, steps: int | None = None, guidance: float | None = None) -> np.ndarray:
         """A slice without a lesion that the model makes, float32 [256, 256] in [0, 1], to draw an outline on."""
@@ -169,7 +171,11 @@ class Studio:
         if findings.finding is None:
             return None
         seed = request.mask.sample_seed if request.mask and request.mask.sample_seed is not None else request.seed
-        drawn = sample_outline(findings, findings.plane or Plane.AXIAL, head, seed, (info.spacing_mm, info.spacing_mm))
+        plane = findings.plane or Plane.AXIAL
+        level = slice_level(native.picture, head, plane) if native else None
+        drawn = sample_outline(
+            findings, plane, head, seed, (info.spacing_mm, info.spacing_mm), drawn_as=_drawn_as(findings), level=level
+        )
         return native.grid.back(drawn.astype(np.float32)) > 0.5 if native else drawn
 
     # ------------------------------------------------------------ one case
@@ -255,8 +261,7 @@ class Studio:
 
     def _verdict(self, request: Request, made: Made, outline: np.ndarray, native: Native | None) -> Verdict:
         info = self.load().info
-        finding = request.findings.finding
-        kind = load_pathologies()[finding.pathology].drawn_as if finding and finding.pathology else None
+        kind = _drawn_as(request.findings)
         on_grid = native.grid.forward(outline.astype(np.float32)) > 0.5 if native else outline
         with_lesion, without = made.picture, made.twin_picture
         if request.task is Task.REMOVE:  # here the result is the picture without
@@ -298,6 +303,12 @@ class Studio:
             return seal(pixels, provenance, spacing, avoid)
 
         return SealedCase(case, sealed(made.pixels, "case"), sealed(made.twin, "twin"), outline)
+
+
+def _drawn_as(findings: Findings) -> str | None:
+    """The trained type that stands for the findings' pathology."""
+    finding = findings.finding
+    return load_pathologies()[finding.pathology].drawn_as if finding and finding.pathology else None
 
 
 def _shape(native: Native | None, pack: Pack) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from meddiff.conditions.tensors import Conditions
-from meddiff.diffusion.checkpoint import read_info, save_ir, write_manifest
+from meddiff.diffusion.checkpoint import open_pipeline, read_info, save_ir, write_manifest
 from meddiff.diffusion.denoiser import fixed_channels
 from meddiff.diffusion.flow import direction, euler, times
 from meddiff.diffusion.pipeline import MedDiffPipeline
@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Quantises the pack's denoiser and renews the manifest."""
-    pipeline = MedDiffPipeline.from_pretrained(args.pack, local_files_only=True)
+    pipeline = open_pipeline(args.pack)
     slices = prepare(load_brain_t1gd(args.data).where("train"), wordings=1)
     info = read_info(args.pack)
     inputs = list(calibration_inputs(pipeline, slices, args.samples, guidance=info.guidance))

@@ -6,6 +6,8 @@ import atexit
 import html
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from meddiff.case import MedDiffError
 from meddiff.settings import settings
 from meddiff.web import about, bank, create, viewer
-from meddiff.web.models import DEFAULT, Models
+from meddiff.web.models import Models
 from meddiff.web.style import CSS, FOOTER, theme
 
 TAGLINE = "Synthetic teaching cases from a sentence and an outline."
@@ -70,13 +72,16 @@ def build(models: Models, files: Path) -> gr.Blocks:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         bank_tab.select(fill, filters, filled, **quiet)
         clock = gr.Timer(1.0)
+        known = gr.State(
+            False
+        )  # whether this visitor's form already has the packs' names and defaults: set once, never over a choice
 
-        def tick() -> list[Any]:
-            if models.state[0] == "loading":
-                return [_state(models), gr.skip(), gr.skip(), gr.skip(), gr.skip()]
-            return [_state(models), tell(), *create.pack_defaults(models), gr.Timer(5.0)]
+        def tick(packs_known: bool) -> list[Any]:
+            if packs_known or models.state[0] == "loading":
+                return [_state(models), packs_known, *(gr.skip() for _ in range(4))]
+            return [_state(models), True, tell(), *create.pack_defaults(models), gr.Timer(5.0)]
 
-        clock.tick(tick, None, [state, told, fields["pack"], fields["steps"], clock], **quiet)
+        clock.tick(tick, known, [state, known, told, fields["pack"], fields["steps"], clock], **quiet)
     return page
 
 
@@ -93,6 +98,7 @@ def serve(host: str = "127.0.0.1", port: int = 7860) -> None:
     """
     files = Path(tempfile.mkdtemp(prefix="meddiff-"))  # readable by this user only; gone when the app stops
     atexit.register(shutil.rmtree, files, ignore_errors=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that uploads are removed then too
     os.environ["GRADIO_TEMP_DIR"] = str(files / "page")
     models = Models()
     page = build(models, files / "cases")
@@ -115,7 +121,9 @@ def serve(host: str = "127.0.0.1", port: int = 7860) -> None:
             app_kwargs={"middleware": [Middleware(StayHome)], "docs_url": None, "redoc_url": None, "openapi_url": None},
         )
     except OSError as error:
-        raise MedDiffError(f"The page cannot open on {host}:{port}: the port is taken. Choose another with --port.") from error
+        raise MedDiffError(
+            f"The page cannot open on {host}:{port}: the port is taken. Choose another with --port."
+        ) from error
     print(f"MedDiff is open at http://{host}:{port}  ({FOOTER} Stop it with Ctrl+C.)", flush=True)
     models.load_in_background()
     page.block_thread()

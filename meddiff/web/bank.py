@@ -19,7 +19,8 @@ PAGE = 200  # rows shown; the filters reach the rest
 def rows(cases: list[Case]) -> list[list[str]]:
     """Cases as rows of the list."""
     return [
-        [case.id, case.request.sentence, "✓ accepted" if case.status is Status.ACCEPTED else "✗ rejected"] for case in cases
+        [case.id, case.request.sentence, "✓ accepted" if case.status is Status.ACCEPTED else "✗ rejected"]
+        for case in cases
     ]
 
 
@@ -30,12 +31,22 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320), gr.Column(elem_classes="md-card"):
             gr.HTML("<h2>Kept cases</h2>")
-            text = gr.Textbox(label="Search in sentences and case names", placeholder="for example: meningioma", elem_id="md-search")
+            text = gr.Textbox(
+                label="Search in sentences and case names", placeholder="for example: meningioma", elem_id="md-search"
+            )
             with gr.Row():
                 pathology = gr.Dropdown(pathologies, value="", label="Disease", min_width=120)
-                plane = gr.Dropdown([("All planes", ""), *((p.value.capitalize(), p.value) for p in Plane)], value="", label="Plane", min_width=110)
+                plane = gr.Dropdown(
+                    [("All planes", ""), *((p.value.capitalize(), p.value) for p in Plane)],
+                    value="",
+                    label="Plane",
+                    min_width=110,
+                )
                 status = gr.Dropdown(
-                    [("All", ""), ("Accepted", "accepted"), ("Rejected", "rejected")], value="", label="Verdict", min_width=110
+                    [("All", ""), ("Accepted", "accepted"), ("Rejected", "rejected")],
+                    value="",
+                    label="Verdict",
+                    min_width=110,
                 )
             table = gr.Dataframe(
                 headers=COLUMNS, datatype="str", interactive=False, show_label=False, wrap=True, max_height=520, buttons=[],
@@ -46,7 +57,9 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             shown = viewer.build("md-bank-view", "<b>Pick a case from the list to open it.</b>")
             with gr.Row(visible=False) as deleting:
                 delete = gr.Button("Delete this case", variant="secondary", min_width=120, elem_id="md-delete")
-                sure = gr.Button("Delete it for good", variant="stop", visible=False, min_width=120, elem_id="md-delete-sure")
+                sure = gr.Button(
+                    "Delete it for good", variant="stop", visible=False, min_width=120, elem_id="md-delete-sure"
+                )
                 spare = gr.Button("Keep it", visible=False, min_width=90)
 
     filters = [pathology, plane, status, text]
@@ -57,12 +70,16 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
             found = list(Bank().list(pathology=pathology, plane=plane, status=status, text=text.strip(), limit=PAGE))
         except MedDiffError as error:
-            gr.Warning(html.escape(str(error)))
+            gr.Warning(html.escape(str(error), quote=False))
             return gr.skip(), f'<div class="md-alert" role="alert">{html.escape(str(error))}</div>'
         if found:
             more = " (the newest; filter to reach older ones)" if len(found) == PAGE else ""
             return rows(found), f'<p class="md-hint">{len(found)} case{"s" if len(found) != 1 else ""}{more}</p>'
-        nothing = "No case fits these filters." if any((pathology, plane, status, text.strip())) else "The bank is empty: keep a case on the Create page."
+        nothing = (
+            "No case fits these filters."
+            if any((pathology, plane, status, text.strip()))
+            else "The bank is empty: keep a case on the Create page."
+        )
         return [], f'<p class="md-hint">{nothing}</p>'
 
     def show(which: str, event: gr.SelectData) -> dict[Any, Any]:
@@ -74,7 +91,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
             sealed = Bank().open(case_id)
         except MedDiffError as error:
-            gr.Warning(html.escape(str(error)), title="Not opened")
+            gr.Warning(html.escape(str(error), quote=False), title="Not opened")
             return {notice: f'<div class="md-alert" role="alert">{html.escape(str(error))}</div>'}
         return _on_page(sealed, which)
 
@@ -94,13 +111,15 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
             Bank().delete(sealed.case.id)
         except MedDiffError as error:
-            gr.Warning(html.escape(str(error)), title="Not deleted")
+            gr.Warning(html.escape(str(error), quote=False), title="Not deleted")
             return {}
         return _on_page(None, which)
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     view = [opened, deleting, delete, sure, spare, notice, *shown.outputs]
-    gr.on([pathology.change, plane.change, status.change, text.submit, text.blur], fill, filters, [table, notice], **quiet)
+    gr.on(
+        [pathology.change, plane.change, status.change, text.submit, text.blur], fill, filters, [table, notice], **quiet
+    )
     table.select(show, shown.which, view, **quiet)
     shown.which.change(
         lambda sealed, which: shown.files(sealed, which, files), [opened, shown.which], list(shown.downloads), **quiet

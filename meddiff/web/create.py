@@ -31,7 +31,11 @@ PRECISIONS = [("Fast (int8)", "int8"), ("Middle (bf16)", "bf16"), ("Exact (fp32)
 IMAGES = [".dcm", ".dicom", ".ima", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".gz", ".nrrd", ".nhdr", ".mha"]
 EMPTY = "<b>Your cases appear here.</b><br>Describe a lesion, press <b>Create</b>, and compare it with its twin on the slider."
 SIDES = "The patient's left is on the right of the screen"
-LIES = {Plane.AXIAL: f"{SIDES}, the forehead is up.", Plane.CORONAL: f"{SIDES}.", Plane.SAGITTAL: "The face looks to the left."}
+LIES = {
+    Plane.AXIAL: f"{SIDES}, the forehead is up.",
+    Plane.CORONAL: f"{SIDES}.",
+    Plane.SAGITTAL: "The face looks to the left.",
+}
 SCROLL_ON_PHONES = """() => { if (innerWidth < 760 && !document.querySelector('#md-notice .md-alert'))
   document.getElementById('md-create-view').scrollIntoView({behavior: 'smooth'}); }"""
 
@@ -70,7 +74,9 @@ def understood(sentence: str) -> str:
     pathology = load_pathologies().get(findings.finding.pathology or "") if findings.finding else None
     if pathology and pathology.drawn_as != pathology.key:
         nearest = load_pathologies()[pathology.drawn_as].name
-        said += f"<br>Drawn by its look, from real images of {html.escape(nearest)}. {html.escape(pathology.drawn_note)}"
+        said += (
+            f"<br>Drawn by its look, from real images of {html.escape(nearest)}. {html.escape(pathology.drawn_note)}"
+        )
     return f'<div class="md-hint">{said}</div>'
 
 
@@ -85,7 +91,9 @@ def number(text: str, what: str, low: float, high: float) -> float | None:
     except ValueError:
         value = float("nan")
     if value is not None and not low <= value <= high:
-        raise MedDiffError(f"{what}: “{text.strip()}” is not a number between {low:g} and {high:g}. Correct it or leave it empty.")
+        raise MedDiffError(
+            f"{what}: “{text.strip()}” is not a number between {low:g} and {high:g}. Correct it or leave it empty."
+        )
     return value
 
 
@@ -121,7 +129,8 @@ def request_of(form: dict[str, Any], background: Slice | None) -> Request:
     size, age = number(form["size"], "Size", 1, 120), number(form["age"], "Age", 0, 120)
     extras = [form["plane"], f"{size:g} mm" if size else ""]
     sentence = ", ".join(part for part in (form["sentence"].strip().rstrip(".,"), *extras) if part)
-    findings = read_sentence(sentence if form["sentence"].strip() else "")  # says where sentence and form contradict each other
+    # Sentence and form are read as one, so that a contradiction between them is found and named.
+    findings = read_sentence(sentence if form["sentence"].strip() else "")
     task = Task.GENERATE
     if form["source"] == OWN:
         task = Task.REMOVE if form["action"] == REMOVE else Task.INSERT
@@ -187,7 +196,9 @@ def build(models: Models, files: Path) -> dict[str, Any]:
                     create = gr.Button("Create", variant="primary", min_width=140, scale=3, elem_id="md-create")
         with gr.Column(scale=7, min_width=320):
             with gr.Column(elem_classes="md-card", visible=False) as shelf:
-                gr.HTML('<h2>Cases made now</h2><p class="md-hint">Pick one to look at it. They are gone when the page is closed, unless you keep them.</p>')
+                gr.HTML(
+                    '<h2>Cases made now</h2><p class="md-hint">Pick one to look at it. They are gone when the page is closed, unless you keep them.</p>'
+                )
                 gallery = gr.Gallery(
                     format="png", columns=8, height="auto", object_fit="contain", allow_preview=False, interactive=False,
                     show_label=False, container=False, buttons=[], elem_id="md-gallery",
@@ -235,7 +246,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
                     **on_page(desk_now, values[shown.which]),
                 }
         except (MedDiffError, ValidationError) as error:
-            gr.Warning(html.escape(sentence_of(error)), title="Please check")
+            gr.Warning(html.escape(sentence_of(error), quote=False), title="Please check")
             yield {notice: f'<div class="md-alert" role="alert">{html.escape(sentence_of(error))}</div>'}
 
     def choose(desk_now: Desk, which: str, event: gr.SelectData) -> dict[Any, Any]:
@@ -257,7 +268,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
 
                 bank.keep_background(carrier(background))
         except MedDiffError as error:
-            gr.Warning(html.escape(str(error)), title="Not kept")
+            gr.Warning(html.escape(str(error), quote=False), title="Not kept")
             return {kept_notice: f'<div class="md-alert" role="alert">{html.escape(str(error))}</div>'}
         desk_now.kept.add(kept_id)
         beside = " Your slice is stored beside it, so that it can be made again." if background is not None else ""
@@ -269,7 +280,12 @@ def build(models: Models, files: Path) -> dict[str, Any]:
 
     private = {"api_visibility": "private"}
     going = gr.on(
-        [create.click, fields["sentence"].submit], lambda: gr.update(interactive=True), None, stop, show_progress="hidden", **private
+        [create.click, fields["sentence"].submit],
+        lambda: gr.update(interactive=True),
+        None,
+        stop,
+        show_progress="hidden",
+        **private,
     )
     running = going.then(
         run,
@@ -299,7 +315,10 @@ def build(models: Models, files: Path) -> dict[str, Any]:
 
 def _thumbnails(desk: Desk, files: Path) -> list[tuple[str, str]]:
     return [
-        (str(viewer.shown_file(c.image, files)), f"{'✓' if c.case.status == 'accepted' else '✗'} seed {c.case.request.seed}")
+        (
+            str(viewer.shown_file(c.image, files)),
+            f"{'✓' if c.case.status == 'accepted' else '✗'} seed {c.case.request.seed}",
+        )
         for c in desk.cases
     ]
 
@@ -329,13 +348,23 @@ def _form() -> tuple[dict[str, Any], dict[str, Any]]:
         gr.HTML("<h2>2. Where does it go?</h2>")
         fields["source"] = gr.Radio([MADE, OWN], value=MADE, label="The anatomy around it")
         with gr.Column(visible=False) as parts["own"]:
-            parts["file"] = gr.File(label="DICOM, PNG, JPEG, NIfTI or NRRD", file_types=IMAGES, height=120, elem_id="md-background")
+            parts["file"] = gr.File(
+                label="DICOM, PNG, JPEG, NIfTI or NRRD", file_types=IMAGES, height=120, elem_id="md-background"
+            )
             with gr.Row():
-                parts["slice"] = gr.Textbox(label="Slice number, if it is a volume", placeholder="the middle one", min_width=120)
+                parts["slice"] = gr.Textbox(
+                    label="Slice number, if it is a volume", placeholder="the middle one", min_width=120
+                )
                 fields["action"] = gr.Radio([INSERT, REMOVE], value=INSERT, label="What to do")
             parts["told"] = gr.HTML()
             parts["preview"] = gr.Image(
-                format="png", label="Your slice", interactive=False, height=240, visible=False, buttons=[], elem_classes="md-dark"
+                format="png",
+                label="Your slice",
+                interactive=False,
+                height=240,
+                visible=False,
+                buttons=[],
+                elem_classes="md-dark",
             )
         fields["plane"] = gr.Dropdown(PLANES, value="", label="Plane")
         fields["outline"] = gr.Radio([SAMPLED, DRAWN, UPLOADED], value=SAMPLED, label="The lesion's outline")
@@ -348,7 +377,11 @@ def _form() -> tuple[dict[str, Any], dict[str, Any]]:
             )  # fmt: skip
             parts["suggest"] = gr.Button("Suggest an outline to change", size="sm")
         fields["mask_file"] = gr.File(
-            label="A picture of the outline: white on black, as large as the slice", file_types=["image"], height=120, visible=False, elem_id="md-mask",
+            label="A picture of the outline: white on black, as large as the slice",
+            file_types=["image"],
+            height=120,
+            visible=False,
+            elem_id="md-mask",
         )
     with gr.Column(elem_classes="md-card"):
         gr.HTML("<h2>3. Details, if they matter</h2>")
@@ -366,7 +399,9 @@ def _form() -> tuple[dict[str, Any], dict[str, Any]]:
             fields["pack"] = gr.Dropdown([DEFAULT[0]], value=DEFAULT[0], label="Model pack")
             fields["precision"] = gr.Radio(PRECISIONS, value=DEFAULT[1], label="Arithmetic")
             fields["steps"] = gr.Slider(1, 100, Request().steps, step=1, label="Steps", info="More steps take longer")
-            fields["guidance"] = gr.Slider(0, 20, Request().guidance, step=0.1, label="How strictly to follow the sentence")
+            fields["guidance"] = gr.Slider(
+                0, 20, Request().guidance, step=0.1, label="How strictly to follow the sentence"
+            )
             fields["margin"] = gr.Slider(
                 0, 60, Request().edit_margin_mm, step=1, label="Margin around the lesion that may change (mm)"
             )
@@ -376,7 +411,9 @@ def _form() -> tuple[dict[str, Any], dict[str, Any]]:
 def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     sentence, told = fields["sentence"], parts["understood"]
-    parts["preset"].input(lambda text: (text or EXAMPLE, understood(text or EXAMPLE)), parts["preset"], [sentence, told], **quiet)
+    parts["preset"].input(
+        lambda text: (text or EXAMPLE, understood(text or EXAMPLE)), parts["preset"], [sentence, told], **quiet
+    )
     sentence.blur(understood, sentence, told, **quiet)
     parts["dice"].click(lambda: int(np.random.default_rng().integers(2**31)), None, fields["seed"], **quiet)
 
@@ -390,7 +427,7 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
                 found = read_image(path, None if wanted is None else int(wanted), Plane(plane) if plane else None)
                 desk_now.background, message = found, _told(found)
         except MedDiffError as error:
-            gr.Warning(html.escape(str(error)), title="This file cannot be used")
+            gr.Warning(html.escape(str(error), quote=False), title="This file cannot be used")
             alert = f'<div class="md-alert" role="alert">{html.escape(str(error))}</div>'
         return {desk: desk_now, parts["told"]: alert or message}
 
@@ -407,7 +444,9 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
         return {
             parts["own"]: gr.update(visible=own),
             parts["painting"]: gr.update(visible=painting),
-            parts["hint"]: f'<div class="md-hint">Paint the lesion; a closed line is filled. {LIES[_plane(plane, text, background)]}</div>',
+            parts[
+                "hint"
+            ]: f'<div class="md-hint">Paint the lesion; a closed line is filled. {LIES[_plane(plane, text, background)]}</div>',
             parts["suggest"]: gr.update(visible=not own),
             fields["editor"]: ground if painting else None,
             fields["outline"]: gr.update(choices=choices, value=outline),
@@ -423,24 +462,35 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
             seed = int(np.random.default_rng().integers(2**31))
             mask = sample_outline(read_sentence(text), where, None, seed, size_mm=number(size, "Size", 1, 120))
         except MedDiffError as error:
-            gr.Warning(html.escape(str(error)), title="No outline")
+            gr.Warning(html.escape(str(error), quote=False), title="No outline")
             return gr.skip()
         paint = np.zeros((*mask.shape, 4), np.uint8)
         paint[mask] = (46, 196, 182, 255)
         return {**canvas(None, where), "layers": [paint]}
 
     looks = [desk, fields["source"], fields["action"], fields["outline"], fields["plane"], sentence]
-    moved = [parts["own"], parts["painting"], parts["hint"], parts["suggest"], fields["editor"], fields["outline"], fields["mask_file"], parts["preview"]]
+    moved = [
+        parts["own"],
+        parts["painting"],
+        parts["hint"],
+        parts["suggest"],
+        fields["editor"],
+        fields["outline"],
+        fields["mask_file"],
+        parts["preview"],
+    ]
     gr.on(
         [parts["file"].upload, parts["file"].clear, parts["slice"].submit, parts["slice"].blur],
         read, [desk, parts["file"], parts["slice"], fields["plane"]], [desk, parts["told"]], **quiet,
     ).then(arrange, looks, moved, **quiet)  # fmt: skip
     gr.on(
-        [fields["source"].input, fields["action"].input, fields["outline"].input, fields["plane"].input], arrange, looks, moved, **quiet
+        [fields["source"].input, fields["action"].input, fields["outline"].input, fields["plane"].input],
+        arrange,
+        looks,
+        moved,
+        **quiet,
     )
-    parts["suggest"].click(
-        suggest, [fields["plane"], sentence, fields["size"]], fields["editor"], **quiet
-    )
+    parts["suggest"].click(suggest, [fields["plane"], sentence, fields["size"]], fields["editor"], **quiet)
 
 
 def _plane(asked: str, sentence: str, background: Slice | None) -> Plane:
@@ -458,7 +508,11 @@ def _plane(asked: str, sentence: str, background: Slice | None) -> Plane:
 def _told(found: Slice) -> str:
     """One line on what was read; no identifier is known here any more."""
     height, width = found.pixels.shape
-    spacing = f", {found.spacing_mm[0]:.2f} × {found.spacing_mm[1]:.2f} mm a pixel" if found.spacing_mm else ", pixel size not stated"
+    spacing = (
+        f", {found.spacing_mm[0]:.2f} × {found.spacing_mm[1]:.2f} mm a pixel"
+        if found.spacing_mm
+        else ", pixel size not stated"
+    )
     plane = f", {found.plane.value}" if found.plane else ""
     return (
         f'<div class="md-hint">Read: <b>{html.escape(found.format)}</b>, {html.escape(found.modality)}{plane}, '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -37,10 +38,8 @@ class Models:
         threading.Thread(target=self._load_default, name="model", daemon=True).start()
 
     def _load_default(self) -> None:
-        try:
+        with contextlib.suppress(MedDiffError):  # `state` tells
             self.studio(*DEFAULT)
-        except MedDiffError:
-            pass  # `state` tells
 
     def studio(self, pack: str, precision: str) -> Studio:
         """The studio of a pack at a precision; waits while it loads.

@@ -100,7 +100,14 @@ class Viewer:
     def shown(self, sealed: SealedCase | None, which: str, folder: Path) -> list[Any]:
         """Updates that show a case, or nothing; its files are written into `folder`."""
         if sealed is None:
-            return ["", gr.update(visible=True), *[gr.update(visible=False)] * 2, None, "", *(gr.update(value=None) for _ in self.downloads)]
+            return [
+                "",
+                gr.update(visible=True),
+                *[gr.update(visible=False)] * 2,
+                None,
+                "",
+                *(gr.update(value=None) for _ in self.downloads),
+            ]
         pair = tuple(str(shown_file(image, folder)) for image in _with_and_without(sealed))
         return [
             heading(sealed.case),
@@ -156,7 +163,8 @@ def build(name: str, empty: str) -> Viewer:
             which = gr.Radio([WITH, WITHOUT], value=WITH, container=False, show_label=False)
             with gr.Row():
                 downloads = tuple(
-                    gr.DownloadButton(label, size="md", min_width=80, elem_id=f"{name}-{kind}") for kind, label in BUTTONS.items()
+                    gr.DownloadButton(label, size="md", min_width=80, elem_id=f"{name}-{kind}")
+                    for kind, label in BUTTONS.items()
                 )
     return Viewer(name, head, nothing, stage, facts, picture, rows, which, downloads)
 

@@ -16,7 +16,9 @@ import pytest
 
 from meddiff.settings import HOUSE
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 SWITCHES = [
     "--no-sandbox",
     "--disable-gpu",
@@ -47,10 +49,19 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("page")
     write_tiny_pack(folder / "packs")
     port = _free_port()
-    environment = os.environ | {"MEDDIFF_CHECKPOINTS": str(folder / "packs"), "MEDDIFF_CASEBANK": str(folder / "bank")}
+    (folder / "tmp").mkdir()
+    environment = os.environ | {
+        "MEDDIFF_CHECKPOINTS": str(folder / "packs"),
+        "MEDDIFF_CASEBANK": str(folder / "bank"),
+        "TMPDIR": str(folder / "tmp"),
+    }
     with open(folder / "log", "w") as log:
         app = subprocess.Popen(
-            [sys.executable, str(HOUSE / "app.py"), "--port", str(port)], env=environment, stdout=log, stderr=log, cwd=folder
+            [sys.executable, str(HOUSE / "app.py"), "--port", str(port)],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
         )
     try:
         until = time.monotonic() + 60
@@ -61,6 +72,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         app.terminate()
         app.wait(20)
+    assert list((folder / "tmp").glob("meddiff-*")) == []  # nothing that was uploaded or shown stays behind
 
 
 @pytest.fixture
@@ -98,7 +110,9 @@ def test_a_sentence_becomes_a_case_that_is_kept_and_downloaded_with_its_origin(p
     assert page.locator(".md-table:visible tbody tr").count() >= 1
     page.wait_for_function("document.querySelectorAll('#md-create-view .md-picture img').length >= 2")
     assert all(
-        page.evaluate("[...document.querySelectorAll('#md-create-view .md-picture img')].map(i => i.naturalWidth === 256)")
+        page.evaluate(
+            "[...document.querySelectorAll('#md-create-view .md-picture img')].map(i => i.naturalWidth === 256)"
+        )
     )
 
     # Invert is in the browser: the filter's slope turns negative.

@@ -1,0 +1,355 @@
+"""The same verbs at the command line. Exit code 0; 2 with one sentence where something was asked that cannot be done."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from meddiff.case import Clinical, Findings, MaskSpec, MedDiffError, Plane, Request, Sex, Task
+
+if TYPE_CHECKING:
+    from meddiff.imaging.read import Slice
+    from meddiff.marking.seal import SealedCase
+
+RECIPES = {
+    "autoencoder": "the autoencoder, from principal components",
+    "text": "our compact BERT and its resampler",
+    "finder": "the independent lesion finder, on real images only",
+    "denoiser": "the denoiser",
+    "adapter": "low-rank adapters for a small new set",
+    "pack": "put the parts together into a pack",
+    "int8": "the INT8 network of a pack",
+    "outlines": "shape statistics of real outlines",
+    "captions": "captions measured in each real image",
+}
+EPILOG = """examples:
+  meddiff generate "Axial T1 post-contrast, ring-enhancing left frontal mass, 30 mm, irregular margin" --seed 7 --count 4 --out cases
+  meddiff insert "left frontal glioma, 30 mm" --background scan.dcm --mask outline.png --format png --format dicom --out cases
+  meddiff remove --background scan.dcm --mask outline.png --out cases
+  meddiff rebuild MD-0123456789ab
+  meddiff packs
+
+Everything that leaves is marked as synthetic. Nothing here is for diagnosis."""
+
+
+def _making(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mask", type=Path, metavar="PNG", help="drawn outline, white on black, on the same picture; without it one is sampled")
+    parser.add_argument("--seed", type=int, default=0, help="first seed; cases count up from it (default 0)")
+    parser.add_argument("--count", type=int, default=1, help="how many cases (default 1)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: only what --keep keeps)")
+    parser.add_argument("--format", action="append", choices=("png", "dicom", "nifti"), help="may be given several times (default png)")
+    parser.add_argument("--keep", action="store_true", help="keep the cases in the bank (MEDDIFF_CASEBANK)")
+    parser.add_argument("--plane", choices=[p.value for p in Plane], help="plane, where the sentence names none")
+    parser.add_argument("--size", type=float, metavar="MM", help="longest diameter in mm, where the sentence names none")
+    parser.add_argument("--age", type=float, metavar="YEARS", help="age of the patient, recorded with the case")
+    parser.add_argument("--sex", choices=("F", "M"), help="sex of the patient, recorded with the case")
+    parser.add_argument("--margin", type=float, default=8.0, metavar="MM", help="how far the edit region reaches beyond the outline (default 8)")
+    parser.add_argument("--steps", type=int, help="passes of the denoiser (default: the pack's)")
+    parser.add_argument("--guidance", type=float, help="how hard the request is followed (default: the pack's)")
+    parser.add_argument("--redraws", type=int, default=2, help="seeds tried again where a case misses its tolerance (default 2)")
+    _with_pack(parser)
+
+
+def _with_pack(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pack", default="brain-t1gd", help="which model (default brain-t1gd; `meddiff packs` lists them)")
+    parser.add_argument("--precision", choices=("int8", "bf16", "fp32"), default="int8", help="default int8")
+
+
+def _on_background(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--background", type=Path, required=True, metavar="FILE", help="slice to change: DICOM, PNG, JPEG, NIfTI or NRRD")
+    parser.add_argument("--slice", type=int, metavar="N", help="which slice or frame of a volume (default: the middle one)")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="meddiff",
+        description="Synthetic teaching cases in radiology: made as asked, measured, sealed as synthetic.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, what: str, act: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+        made.set_defaults(act=act)
+        return made
+
+    make = verb("generate", "make cases from nothing", _generate)
+    make.add_argument("sentence", help="what the case shall show, in one sentence")
+    _making(make)
+    make = verb("insert", "put a lesion into a real slice; every pixel outside the edit region stays as it is", _insert)
+    make.add_argument("sentence", help="the lesion, in one sentence")
+    _making(make)
+    _on_background(make)
+    make = verb("remove", "take a lesion out of a real slice; every pixel outside the edit region stays as it is", _remove)
+    _making(make)
+    _on_background(make)
+
+    again = verb("rebuild", "make a kept case again and compare: same request, same pixels", _rebuild)
+    again.add_argument("case", help="id in the bank (MD-...), or a PNG that MedDiff wrote")
+    again.add_argument("--background", type=Path, metavar="FILE", help="the slice it was made on, for insert and remove")
+    again.add_argument("--slice", type=int, metavar="N", help="which slice or frame of a volume")
+    again.add_argument("--precision", choices=("int8", "bf16", "fp32"), help="default: the precision it was made at")
+
+    verb("packs", "list the installed models", _packs)
+
+    bank = verb("bank", "look after the kept cases", _bank)
+    bank.add_argument("do", choices=("list", "show", "delete", "tidy"), help="list all, show or delete one, remove orphaned files")
+    bank.add_argument("case", nargs="?", help="id of the case, for show and delete")
+    bank.add_argument("--pathology", default="", help="only this pathology (key)")
+    bank.add_argument("--plane", default="", help="only this plane")
+    bank.add_argument("--status", default="", choices=("", "accepted", "rejected"), help="only this status")
+    bank.add_argument("--text", default="", help="only where sentence or id holds this")
+
+    text = verb("text", "exchange the text encoder", _text)
+    text.add_argument("do", choices=("fit",), help="fit: fit a resampler to another encoder, so that it says what the shipped one says")
+    text.add_argument("name", nargs="?", help="hub name or folder (default emilyalsentzer/Bio_ClinicalBERT)")
+    text.add_argument("--out", type=Path, default=Path("runs/text-fit"), help="folder for the fitted resampler (default runs/text-fit)")
+    text.add_argument("--minutes", type=float, default=10, help="how long to fit (default 10)")
+
+    train = verbs.add_parser("train", help="run a training recipe", description="Run a training recipe; docs/training.md tells the order.")
+    recipes = train.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
+    for name, what in RECIPES.items():
+        # The recipes' own arguments need their modules, and torch with them: only the one that is asked for is loaded.
+        recipes.add_parser(name, help=what, add_help=False).set_defaults(act=None)
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line and returns its exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        if given[:1] == ["train"] and len(given) > 1 and given[1] in RECIPES:
+            return _train(given[1], given[2:])
+        args = parser().parse_args(given)
+        return int(args.act(args))
+    except MedDiffError as error:
+        print(f"meddiff: {error}", file=sys.stderr)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "request"
+        print(f"meddiff: {field}: {first['msg']}, not {first['input']!r}.", file=sys.stderr)
+    except OSError as error:
+        print(f"meddiff: {error.strerror or error}: {error.filename or ''} Nothing was lost; free space or choose another folder.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("meddiff: interrupted; what was finished is kept.", file=sys.stderr)
+        return 130
+    return 2
+
+
+def _train(recipe: str, rest: list[str]) -> int:
+    module = importlib.import_module(f"meddiff.training.{recipe}")
+    own = argparse.ArgumentParser(prog=f"meddiff train {recipe}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    module.add_arguments(own)
+    return int(module.main(own.parse_args(rest)))
+
+
+# ---------------------------------------------------------------- making
+
+
+def _request(args: argparse.Namespace, task: Task, sentence: str, pack_steps: int, pack_guidance: float) -> Request:
+    from meddiff.case import Tolerance
+    from meddiff.conditions.masks import read_mask
+    from meddiff.conditions.prompt import read_clinical, read_sentence
+
+    findings = read_sentence(sentence) if sentence else Findings()
+    if args.plane and findings.plane is None:
+        findings = findings.model_copy(update={"plane": Plane(args.plane)})
+    if args.size is not None and findings.finding is not None and findings.finding.size_mm is None:
+        finding = findings.finding.model_validate({**findings.finding.model_dump(), "size_mm": args.size})
+        findings = findings.model_copy(update={"finding": finding})
+    said = read_clinical(sentence)
+    age = said.age_years if args.age is None else args.age
+    return Request(
+        task=task,
+        pack=args.pack,
+        sentence="",
+        findings=findings,
+        mask=MaskSpec.from_array(read_mask(args.mask)) if args.mask else None,
+        clinical=Clinical(age_years=age, sex=Sex(args.sex) if args.sex else said.sex),
+        background_sha256=None if task is Task.GENERATE else "0" * 64,  # replaced by the real one when the file is read
+        edit_margin_mm=args.margin,
+        seed=args.seed,
+        steps=args.steps or pack_steps,
+        guidance=pack_guidance if args.guidance is None else args.guidance,
+        precision=args.precision,
+        tolerance=Tolerance(redraws=args.redraws),
+    )
+
+
+def _background(args: argparse.Namespace) -> Slice | None:
+    from meddiff.imaging.read import read_image
+
+    path = getattr(args, "background", None)
+    return read_image(path, getattr(args, "slice", None), Plane(args.plane) if getattr(args, "plane", None) else None) if path else None
+
+
+def _make(args: argparse.Namespace, task: Task, sentence: str) -> int:
+    from meddiff.diffusion.checkpoint import read_info
+    from meddiff.settings import settings
+    from meddiff.synthesis.studio import Studio
+
+    if args.out is None and not args.keep:
+        raise MedDiffError("Say where the cases shall go: --out DIR for files, --keep for the bank, or both.")
+    if args.out is not None and args.out.exists() and not args.out.is_dir():
+        raise MedDiffError(f"{args.out} is a file: give a folder with --out.")
+    background = _background(args)
+    folder = settings().checkpoints / args.pack
+    info = read_info(folder) if folder.exists() else None
+    request = _request(args, task, sentence, info.steps if info else 16, info.guidance if info else 2.0)
+    studio = Studio(args.pack, args.precision)
+    bank = None
+    if args.keep:
+        from meddiff.bank import Bank
+
+        bank = Bank()
+        if background is not None:
+            from meddiff.synthesis.native import carrier
+
+            bank.keep_background(carrier(background))
+
+    def progress(share: float, word: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{share:4.0%}  {word:24s}", end="", file=sys.stderr, flush=True)
+
+    for case in studio.create(request, background, args.count, progress):
+        if sys.stderr.isatty():
+            print("\r" + " " * 32 + "\r", end="", file=sys.stderr)
+        if args.out:
+            write_case(case, args.out, args.format or ["png"])
+        if bank:
+            bank.keep(case)
+        print(table(case))
+    return 0
+
+
+def write_case(case: SealedCase, folder: Path, formats: list[str]) -> list[Path]:
+    """Writes case, twin, outline and record into a folder; returns the files.
+
+    Raises:
+        MedDiffError: when the folder cannot be written; nothing half-written remains.
+    """
+    from meddiff.exchange import WRITERS, write_mask_png
+    from meddiff.exchange.atomic import write_atomic
+
+    written = []
+    for name in dict.fromkeys(formats):
+        ending, write = WRITERS[name]
+        written.append(write(case.image, folder / f"{case.case.id}{ending}"))
+        written.append(write(case.twin, folder / f"{case.case.id}-twin{ending}"))
+    written.append(write_mask_png(case.mask, folder / f"{case.case.id}-outline.png"))
+    record = case.case.model_dump_json(indent=1) + "\n"
+    written.append(write_atomic(folder / f"{case.case.id}-record.json", lambda t: t.write_text(record, encoding="utf-8")))
+    return written
+
+
+def table(case: SealedCase) -> str:
+    """Asked and measured, side by side, as text."""
+    record = case.case
+    lines = [f"{record.id}  {record.status.value}  seed {record.request.seed}  {record.request.sentence}"]
+    for row in record.measurements:
+        mark = {True: "ok", False: "missed", None: ""}[row.ok]
+        lines.append(f"  {row.name:34s} asked {row.asked:18s} measured {row.measured} {row.unit}  {mark}".rstrip())
+    if record.reason:
+        lines.append(f"  rejected: {record.reason}")
+    return "\n".join(lines)
+
+
+def _generate(args: argparse.Namespace) -> int:
+    return _make(args, Task.GENERATE, args.sentence)
+
+
+def _insert(args: argparse.Namespace) -> int:
+    return _make(args, Task.INSERT, args.sentence)
+
+
+def _remove(args: argparse.Namespace) -> int:
+    return _make(args, Task.REMOVE, "")
+
+
+# ---------------------------------------------------------------- the other verbs
+
+
+def _rebuild(args: argparse.Namespace) -> int:
+    from meddiff.bank import Bank
+    from meddiff.exchange.png import read_png_record
+    from meddiff.synthesis.rebuild import rebuild, rebuild_picture
+    from meddiff.synthesis.studio import Studio
+
+    background = _background(args)
+    path = Path(args.case)
+    if path.suffix == ".png":
+        provenance, _, _ = read_png_record(path)
+        studio = Studio(provenance.request.pack, args.precision or provenance.request.precision)
+        report = rebuild_picture(path, studio, background)
+    else:
+        bank = Bank()
+        kept = bank.open(args.case)
+        request = kept.case.request
+        studio = Studio(request.pack, args.precision or request.precision)
+        if request.background_sha256 and background is None:
+            from meddiff.imaging.read import Slice
+
+            pixels = bank.open_background(request.background_sha256)
+            background = Slice(pixels.astype("float32"), pixels, spacing_mm=kept.case.spacing_mm, modality="MR", plane=request.findings.plane)
+        report = rebuild(kept, studio, background)
+    if report.identical:
+        print(f"{report.case_id}: identical")
+        return 0
+    print(f"{report.case_id}: differs by up to {report.largest_difference} grey levels ({report.note})")
+    return 1
+
+
+def _packs(args: argparse.Namespace) -> int:
+    from meddiff.diffusion.checkpoint import list_packs
+    from meddiff.settings import settings
+
+    packs = list_packs()
+    if not packs:
+        raise MedDiffError(f"No pack is installed in {settings().checkpoints}.")
+    for info in packs:
+        print(f"{info.name}  {info.sha256[:12]}  {info.title}")
+        print(f"  {info.modality} {info.anatomy} {info.sequence}; planes {', '.join(p.value for p in info.planes)}")
+        print(f"  trained types {', '.join(t.replace('_', ' ') for t in info.types)}; {info.size} pixels at {info.spacing_mm} mm; {info.licence}")
+    return 0
+
+
+def _bank(args: argparse.Namespace) -> int:
+    from meddiff.bank import Bank
+
+    bank = Bank()
+    if args.do == "list":
+        for case in bank.list(args.pathology, args.plane, args.status, args.text):
+            print(f"{case.id}  {case.status.value:8s}  {case.created}  {case.request.sentence}")
+        return 0
+    if args.do == "tidy":
+        print(f"{bank.tidy()} orphaned files removed")
+        return 0
+    if not args.case:
+        raise MedDiffError(f"Name the case: meddiff bank {args.do} MD-...")
+    if args.do == "show":
+        print(table(bank.open(args.case)))
+    else:
+        bank.delete(args.case)
+        print(f"{args.case} deleted")
+    return 0
+
+
+def _text(args: argparse.Namespace) -> int:
+    from meddiff.conditions.text import CLINICAL_BERT
+    from meddiff.training.text import fit_text
+
+    fit_text(args.name or CLINICAL_BERT, args.out, args.minutes * 60)
+    print(f"The fitted resampler lies in {args.out}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
