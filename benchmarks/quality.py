@@ -43,7 +43,9 @@ def reconstruction(pack: Pack, pictures: np.ndarray) -> tuple[float, float]:
     return float(np.mean(psnr)), float(np.mean(ssim))
 
 
-def judged(finder: LesionFinder, pictures: np.ndarray, outlines: np.ndarray, types: np.ndarray, spacing: float) -> dict[str, float]:
+def judged(
+    finder: LesionFinder, pictures: np.ndarray, outlines: np.ndarray, types: np.ndarray, spacing: float
+) -> dict[str, float]:
     """Dice to the outlines asked, share of types recognised, and correlation of asked and measured longest diameters."""
     found = finder.find(pictures)
     masks = found.mask()
@@ -62,7 +64,9 @@ def generated(studio: Studio, data: BrainSet, picks: np.ndarray) -> np.ndarray:
     """One picture from nothing for each picked slice's caption and outline, first seed, no redraw; [N, 256, 256]."""
     pictures = []
     for number, i in enumerate(picks):
-        findings, _ = caption(data.pictures[i] / np.float32(255), data.masks[i] > 127, data.types[i], data.planes[i], data.spacing_mm)
+        findings, _ = caption(
+            data.pictures[i] / np.float32(255), data.masks[i] > 127, data.types[i], data.planes[i], data.spacing_mm
+        )
         mask = MaskSpec.from_array(data.masks[i] > 127)
         info = studio.load().info
         request = Request(
@@ -79,7 +83,9 @@ def outside_change(studio: Studio, data: BrainSet, picks: np.ndarray, task: Task
     worst = 0
     for number, i in enumerate(picks):
         plane = Plane(data.planes[i])
-        background = Slice(data.pictures[i].astype(np.float32), data.pictures[i], spacing_mm=(0.98, 0.98), modality="MR", plane=plane)
+        background = Slice(
+            data.pictures[i].astype(np.float32), data.pictures[i], spacing_mm=(0.98, 0.98), modality="MR", plane=plane
+        )
         info = studio.load().info
         native = prepare_background(background, info.modality, info.size, info.spacing_mm)
         outline = data.masks[i] > 127
@@ -101,7 +107,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of the brain_t1gd set (docs/data.md)")
     parser.add_argument("--pack", default="brain-t1gd")
     parser.add_argument("--precision", default="int8", choices=("int8", "bf16", "fp32"))
-    parser.add_argument("--count", type=int, default=96, help="val slices whose caption and outline are asked for (default 96)")
+    parser.add_argument(
+        "--count", type=int, default=96, help="val slices whose caption and outline are asked for (default 96)"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--sheet", type=Path, help="PNG of the first 16 pictures made, for the eye")
     args = parser.parse_args(arguments)
@@ -131,12 +139,29 @@ def main(arguments: list[str] | None = None) -> int:
         ("change outside edit region, insert", float(insert), "", "0"),
         ("change outside edit region, remove", float(remove), "", "0"),
     ]
-    print(f"pack {pack.info.name} {pack.info.sha256[:12]}, {args.precision}, {len(picks)} generated, {len(data)} real val slices")
+    print(
+        f"pack {pack.info.name} {pack.info.sha256[:12]}, {args.precision}, {len(picks)} generated, {len(data)} real val slices"
+    )
     print(f"{'':42s}{'reached':>10s}{'real':>10s}   aim")
     for name, value, other, aim in rows:
         print(f"{name:42s}{value:10.3f}{other if other == '' else format(other, '10.3f'):>10}   {aim}")
     if args.json:
-        args.json.write_text(json.dumps({"pack": pack.info.sha256, "count": len(picks), "reached": reached, "real": ceiling, "psnr": psnr, "ssim": ssim, "insert": insert, "remove": remove}, indent=1) + "\n")
+        args.json.write_text(
+            json.dumps(
+                {
+                    "pack": pack.info.sha256,
+                    "count": len(picks),
+                    "reached": reached,
+                    "real": ceiling,
+                    "psnr": psnr,
+                    "ssim": ssim,
+                    "insert": insert,
+                    "remove": remove,
+                },
+                indent=1,
+            )
+            + "\n"
+        )
     if args.sheet:
         from meddiff.training.run import write_sheet
 

@@ -29,14 +29,23 @@ def one(precision: str, count: int) -> dict[str, object]:
     studio = Studio("brain-t1gd", precision)
     info = studio.load().info
     loaded = time.perf_counter() - begun
-    request = Request(sentence=SENTENCE, seed=1, steps=info.steps, guidance=info.guidance, tolerance=Tolerance(redraws=0))
+    request = Request(
+        sentence=SENTENCE, seed=1, steps=info.steps, guidance=info.guidance, tolerance=Tolerance(redraws=0)
+    )
     list(studio.create(request))  # warm
     first = time.perf_counter() - begun
     begun = time.perf_counter()
     pictures = [np.asarray(case.image.pixels).tolist() for case in studio.create(request, count=count)]
     seconds = (time.perf_counter() - begun) / count
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    return {"precision": precision, "load_s": loaded, "first_s": first, "case_s": seconds, "peak_gib": peak, "pictures": pictures}
+    return {
+        "precision": precision,
+        "load_s": loaded,
+        "first_s": first,
+        "case_s": seconds,
+        "peak_gib": peak,
+        "pictures": pictures,
+    }
 
 
 def peer(passes: int) -> dict[str, float]:
@@ -69,14 +78,26 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
     def run(which: str) -> dict:  # type: ignore[type-arg]
-        command = [sys.executable, "-m", "benchmarks.speed", "--one", which, "--count", str(args.count), "--peer-passes", str(args.peer_passes)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.speed",
+            "--one",
+            which,
+            "--count",
+            str(args.count),
+            "--peer-passes",
+            str(args.peer_passes),
+        ]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         return json.loads(done.stdout.splitlines()[-1])
 
     results = [run(precision) for precision in args.precisions]
     other = run("peer")
     exact = next((np.array(r["pictures"], float) for r in results if r["precision"] == "fp32"), None)
-    print(f"{'':8s}{'load s':>8s}{'first s':>9s}{'case s':>8s}{'peak GiB':>10s}{'PSNR to fp32':>14s}{'x faster than peer':>20s}")
+    print(
+        f"{'':8s}{'load s':>8s}{'first s':>9s}{'case s':>8s}{'peak GiB':>10s}{'PSNR to fp32':>14s}{'x faster than peer':>20s}"
+    )
     for r in results:
         apart = float("inf")
         if exact is not None and r["precision"] != "fp32":
@@ -89,7 +110,9 @@ def main(arguments: list[str] | None = None) -> int:
         f"peer    {other['parameters_m']:.0f}M parameters, {other['pass_s']:.2f} s a pass of two, "
         f"{other['case_s']:.0f} s for {PEER_STEPS} steps with guidance ({args.peer_passes} passes timed)"
     )
-    print("A case is: picture, twin, check by the independent finder, seal. INT8 pictures differ from fp32 by the PSNR above.")
+    print(
+        "A case is: picture, twin, check by the independent finder, seal. INT8 pictures differ from fp32 by the PSNR above."
+    )
     return 0
 
 

@@ -39,31 +39,60 @@ Everything that leaves is marked as synthetic. Nothing here is for diagnosis."""
 
 
 def _making(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--mask", type=Path, metavar="PNG", help="drawn outline, white on black, on the same picture; without it one is sampled")
+    parser.add_argument(
+        "--mask",
+        type=Path,
+        metavar="PNG",
+        help="drawn outline, white on black, on the same picture; without it one is sampled",
+    )
     parser.add_argument("--seed", type=int, default=0, help="first seed; cases count up from it (default 0)")
     parser.add_argument("--count", type=int, default=1, help="how many cases (default 1)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: only what --keep keeps)")
-    parser.add_argument("--format", action="append", choices=("png", "dicom", "nifti"), help="may be given several times (default png)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for the files (default: only what --keep keeps)"
+    )
+    parser.add_argument(
+        "--format", action="append", choices=("png", "dicom", "nifti"), help="may be given several times (default png)"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the cases in the bank (MEDDIFF_CASEBANK)")
     parser.add_argument("--plane", choices=[p.value for p in Plane], help="plane, where the sentence names none")
-    parser.add_argument("--size", type=float, metavar="MM", help="longest diameter in mm, where the sentence names none")
+    parser.add_argument(
+        "--size", type=float, metavar="MM", help="longest diameter in mm, where the sentence names none"
+    )
     parser.add_argument("--age", type=float, metavar="YEARS", help="age of the patient, recorded with the case")
     parser.add_argument("--sex", choices=("F", "M"), help="sex of the patient, recorded with the case")
-    parser.add_argument("--margin", type=float, default=8.0, metavar="MM", help="how far the edit region reaches beyond the outline (default 8)")
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=8.0,
+        metavar="MM",
+        help="how far the edit region reaches beyond the outline (default 8)",
+    )
     parser.add_argument("--steps", type=int, help="passes of the denoiser (default: the pack's)")
     parser.add_argument("--guidance", type=float, help="how hard the request is followed (default: the pack's)")
-    parser.add_argument("--redraws", type=int, default=2, help="seeds tried again where a case misses its tolerance (default 2)")
+    parser.add_argument(
+        "--redraws", type=int, default=2, help="seeds tried again where a case misses its tolerance (default 2)"
+    )
     _with_pack(parser)
 
 
 def _with_pack(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pack", default="brain-t1gd", help="which model (default brain-t1gd; `meddiff packs` lists them)")
+    parser.add_argument(
+        "--pack", default="brain-t1gd", help="which model (default brain-t1gd; `meddiff packs` lists them)"
+    )
     parser.add_argument("--precision", choices=("int8", "bf16", "fp32"), default="int8", help="default int8")
 
 
 def _on_background(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--background", type=Path, required=True, metavar="FILE", help="slice to change: DICOM, PNG, JPEG, NIfTI or NRRD")
-    parser.add_argument("--slice", type=int, metavar="N", help="which slice or frame of a volume (default: the middle one)")
+    parser.add_argument(
+        "--background",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="slice to change: DICOM, PNG, JPEG, NIfTI or NRRD",
+    )
+    parser.add_argument(
+        "--slice", type=int, metavar="N", help="which slice or frame of a volume (default: the middle one)"
+    )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,20 +117,26 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument("sentence", help="the lesion, in one sentence")
     _making(make)
     _on_background(make)
-    make = verb("remove", "take a lesion out of a real slice; every pixel outside the edit region stays as it is", _remove)
+    make = verb(
+        "remove", "take a lesion out of a real slice; every pixel outside the edit region stays as it is", _remove
+    )
     _making(make)
     _on_background(make)
 
     again = verb("rebuild", "make a kept case again and compare: same request, same pixels", _rebuild)
     again.add_argument("case", help="id in the bank (MD-...), or a PNG that MedDiff wrote")
-    again.add_argument("--background", type=Path, metavar="FILE", help="the slice it was made on, for insert and remove")
+    again.add_argument(
+        "--background", type=Path, metavar="FILE", help="the slice it was made on, for insert and remove"
+    )
     again.add_argument("--slice", type=int, metavar="N", help="which slice or frame of a volume")
     again.add_argument("--precision", choices=("int8", "bf16", "fp32"), help="default: the precision it was made at")
 
     verb("packs", "list the installed models", _packs)
 
     bank = verb("bank", "look after the kept cases", _bank)
-    bank.add_argument("do", choices=("list", "show", "delete", "tidy"), help="list all, show or delete one, remove orphaned files")
+    bank.add_argument(
+        "do", choices=("list", "show", "delete", "tidy"), help="list all, show or delete one, remove orphaned files"
+    )
     bank.add_argument("case", nargs="?", help="id of the case, for show and delete")
     bank.add_argument("--pathology", default="", help="only this pathology (key)")
     bank.add_argument("--plane", default="", help="only this plane")
@@ -109,12 +144,23 @@ def parser() -> argparse.ArgumentParser:
     bank.add_argument("--text", default="", help="only where sentence or id holds this")
 
     text = verb("text", "exchange the text encoder", _text)
-    text.add_argument("do", choices=("fit",), help="fit: fit a resampler to another encoder, so that it says what the shipped one says")
+    text.add_argument(
+        "do",
+        choices=("fit",),
+        help="fit: fit a resampler to another encoder, so that it says what the shipped one says",
+    )
     text.add_argument("name", nargs="?", help="hub name or folder (default emilyalsentzer/Bio_ClinicalBERT)")
-    text.add_argument("--out", type=Path, default=Path("runs/text-fit"), help="folder for the fitted resampler (default runs/text-fit)")
+    text.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/text-fit"),
+        help="folder for the fitted resampler (default runs/text-fit)",
+    )
     text.add_argument("--minutes", type=float, default=10, help="how long to fit (default 10)")
 
-    train = verbs.add_parser("train", help="run a training recipe", description="Run a training recipe; docs/training.md tells the order.")
+    train = verbs.add_parser(
+        "train", help="run a training recipe", description="Run a training recipe; docs/training.md tells the order."
+    )
     recipes = train.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
     for name, what in RECIPES.items():
         # The recipes' own arguments need their modules, and torch with them: only the one that is asked for is loaded.
@@ -137,7 +183,10 @@ def main(arguments: list[str] | None = None) -> int:
         field = ".".join(str(part) for part in first["loc"]) or "request"
         print(f"meddiff: {field}: {first['msg']}, not {first['input']!r}.", file=sys.stderr)
     except OSError as error:
-        print(f"meddiff: {error.strerror or error}: {error.filename or ''} Nothing was lost; free space or choose another folder.", file=sys.stderr)
+        print(
+            f"meddiff: {error.strerror or error}: {error.filename or ''} Nothing was lost; free space or choose another folder.",
+            file=sys.stderr,
+        )
     except KeyboardInterrupt:
         print("meddiff: interrupted; what was finished is kept.", file=sys.stderr)
         return 130
@@ -146,7 +195,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(recipe: str, rest: list[str]) -> int:
     module = importlib.import_module(f"meddiff.training.{recipe}")
-    own = argparse.ArgumentParser(prog=f"meddiff train {recipe}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    own = argparse.ArgumentParser(
+        prog=f"meddiff train {recipe}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     module.add_arguments(own)
     return int(module.main(own.parse_args(rest)))
 
@@ -188,7 +239,11 @@ def _background(args: argparse.Namespace) -> Slice | None:
     from meddiff.imaging.read import read_image
 
     path = getattr(args, "background", None)
-    return read_image(path, getattr(args, "slice", None), Plane(args.plane) if getattr(args, "plane", None) else None) if path else None
+    return (
+        read_image(path, getattr(args, "slice", None), Plane(args.plane) if getattr(args, "plane", None) else None)
+        if path
+        else None
+    )
 
 
 def _make(args: argparse.Namespace, task: Task, sentence: str) -> int:
@@ -246,7 +301,9 @@ def write_case(case: SealedCase, folder: Path, formats: list[str]) -> list[Path]
         written.append(write(case.twin, folder / f"{case.case.id}-twin{ending}"))
     written.append(write_mask_png(case.mask, folder / f"{case.case.id}-outline.png"))
     record = case.case.model_dump_json(indent=1) + "\n"
-    written.append(write_atomic(folder / f"{case.case.id}-record.json", lambda t: t.write_text(record, encoding="utf-8")))
+    written.append(
+        write_atomic(folder / f"{case.case.id}-record.json", lambda t: t.write_text(record, encoding="utf-8"))
+    )
     return written
 
 
@@ -298,7 +355,13 @@ def _rebuild(args: argparse.Namespace) -> int:
             from meddiff.imaging.read import Slice
 
             pixels = bank.open_background(request.background_sha256)
-            background = Slice(pixels.astype("float32"), pixels, spacing_mm=kept.case.spacing_mm, modality="MR", plane=request.findings.plane)
+            background = Slice(
+                pixels.astype("float32"),
+                pixels,
+                spacing_mm=kept.case.spacing_mm,
+                modality="MR",
+                plane=request.findings.plane,
+            )
         report = rebuild(kept, studio, background)
     if report.identical:
         print(f"{report.case_id}: identical")
@@ -317,7 +380,9 @@ def _packs(args: argparse.Namespace) -> int:
     for info in packs:
         print(f"{info.name}  {info.sha256[:12]}  {info.title}")
         print(f"  {info.modality} {info.anatomy} {info.sequence}; planes {', '.join(p.value for p in info.planes)}")
-        print(f"  trained types {', '.join(t.replace('_', ' ') for t in info.types)}; {info.size} pixels at {info.spacing_mm} mm; {info.licence}")
+        print(
+            f"  trained types {', '.join(t.replace('_', ' ') for t in info.types)}; {info.size} pixels at {info.spacing_mm} mm; {info.licence}"
+        )
     return 0
 
 

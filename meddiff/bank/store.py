@@ -103,7 +103,9 @@ class Bank:
         except IntegrityError:
             pass  # another process kept the same case in this moment
         except SQLAlchemyError as error:
-            raise MedDiffError(f"The case was not kept: {str(error).splitlines()[0]}. Nothing else was changed.") from error
+            raise MedDiffError(
+                f"The case was not kept: {str(error).splitlines()[0]}. Nothing else was changed."
+            ) from error
         return sealed.case.id
 
     def list(
@@ -121,7 +123,9 @@ class Bank:
             if wanted:
                 query = query.where(column == wanted)
         if text:
-            query = query.where(_Row.sentence.icontains(text, autoescape=True) | _Row.id.icontains(text, autoescape=True))
+            query = query.where(
+                _Row.sentence.icontains(text, autoescape=True) | _Row.id.icontains(text, autoescape=True)
+            )
         with Session(self.engine) as session:
             return [Case.model_validate_json(record) for record in session.scalars(query)]
 
@@ -134,7 +138,9 @@ class Bank:
         with Session(self.engine) as session:
             row = session.get(_Row, case_id)
             if row is None:
-                raise MedDiffError(f"There is no case {case_id!r} in the bank {self.folder}: `meddiff bank list` shows what is.")
+                raise MedDiffError(
+                    f"There is no case {case_id!r} in the bank {self.folder}: `meddiff bank list` shows what is."
+                )
             record, image, twin, mask = row.record, row.image, row.twin, row.mask
         outline = self._pixels(mask) > 0
         if pixel_sha256(outline) != mask:
@@ -209,7 +215,9 @@ class Bank:
         try:
             pixels = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise MedDiffError(f"The background {digest[:12]} is not in the bank: give the file with --background.") from error
+            raise MedDiffError(
+                f"The background {digest[:12]} is not in the bank: give the file with --background."
+            ) from error
         if pixel_sha256(pixels) != digest:
             raise MedDiffError(f"The background {path} was changed: give the original file with --background.")
         return pixels

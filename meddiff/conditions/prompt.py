@@ -62,7 +62,9 @@ def _phrases() -> dict[tuple[str, ...], _Word]:
             table.setdefault(tuple(_tokens(word)), _Word(attribute, value))
 
     for key, pathology in load_pathologies().items():
-        add("pathology", key, (pathology.name, *pathology.synonyms, *([pathology.name_zh] if pathology.name_zh else [])))
+        add(
+            "pathology", key, (pathology.name, *pathology.synonyms, *([pathology.name_zh] if pathology.name_zh else []))
+        )
     for attribute in ("plane", *_FIELDS, "sequence", "modality", "anatomy", "not_drawn"):
         for value, words in getattr(vocabulary, attribute).items():
             add(attribute, value, words)
@@ -143,9 +145,7 @@ def read_sentence(sentence: str) -> Findings:
         if word.attribute == "negation":
             negated = True
             continue
-        if word.attribute in ("lesion", "pathology") and negated:
-            absent = True
-        elif word.attribute == "absence":
+        if (word.attribute in ("lesion", "pathology") and negated) or word.attribute == "absence":
             absent = True
         elif word.attribute == "filler":
             continue
@@ -160,7 +160,17 @@ def read_sentence(sentence: str) -> Findings:
             f"MedDiff does not draw {' or '.join(values['not_drawn'])}: it draws one focal lesion a case. "
             f'For example: "{EXAMPLE}".'
         )
-    for attribute in ("plane", "side", "region", "enhancement", "margin", "conspicuity", "pathology", "sequence", "modality"):
+    for attribute in (
+        "plane",
+        "side",
+        "region",
+        "enhancement",
+        "margin",
+        "conspicuity",
+        "pathology",
+        "sequence",
+        "modality",
+    ):
         if len(values.get(attribute, [])) > 1:
             both = " and ".join(f'"{_spoken(v)}"' for v in values[attribute])
             raise MedDiffError(f"The sentence says {both} of one lesion's {attribute}: keep one of them.")
@@ -238,7 +248,9 @@ def _say(findings: Findings, rng: random.Random | None) -> str:
         absent = [w for w in vocabulary.absence if w.isascii()]
         return _sentence([" ".join(opening), rng.choice(absent) if rng else absent[0]], rng)
 
-    said = {name: word(name, getattr(finding, name).value) for name in _FIELDS if getattr(finding, name).value != "unknown"}
+    said = {
+        name: word(name, getattr(finding, name).value) for name in _FIELDS if getattr(finding, name).value != "unknown"
+    }
     noun = _noun(finding, rng)
     before = [said[name] for name in ("side", "region") if name in said]
     after = []
@@ -310,7 +322,9 @@ def fill_from_pathology(findings: Findings, seed: int) -> Findings:
     filled: dict[str, object] = {}
 
     def draw(name: str, weights: dict) -> None:  # type: ignore[type-arg]
-        choice = rng.choices(list(weights), list(weights.values()))[0]  # drawn always, so that one open field does not move the next
+        choice = rng.choices(list(weights), list(weights.values()))[
+            0
+        ]  # drawn always, so that one open field does not move the next
         if getattr(finding, name).value == "unknown":
             filled[name] = choice
 

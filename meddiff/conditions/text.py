@@ -34,7 +34,9 @@ class Resampler(ModelMixin, ConfigMixin):
         self.key_value = nn.Linear(hidden, width)
         self.norm = nn.LayerNorm(width)
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
-        self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
         self.out = nn.Linear(width, width)
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:

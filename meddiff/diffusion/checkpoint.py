@@ -69,7 +69,9 @@ def file_sha256(path: Path) -> str:
 
 def write_manifest(folder: Path) -> str:
     """Writes the hashes of all files of a pack; returns the hash of the manifest, which names the pack."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in (MANIFEST, CARD) and p.suffix != ".tmp")
+    files = sorted(
+        p for p in folder.rglob("*") if p.is_file() and p.name not in (MANIFEST, CARD) and p.suffix != ".tmp"
+    )
     hashes = {p.relative_to(folder).as_posix(): file_sha256(p) for p in files}
     temporary = folder / (MANIFEST + ".tmp")
     temporary.write_text(json.dumps(hashes, indent=1, sort_keys=True) + "\n")
@@ -156,10 +158,14 @@ def open_pipeline(folder: Path) -> MedDiffPipeline:
     logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     try:
-        bert = transformers.BertModel.from_pretrained(folder / "text_encoder", local_files_only=True, add_pooling_layer=False)
+        bert = transformers.BertModel.from_pretrained(
+            folder / "text_encoder", local_files_only=True, add_pooling_layer=False
+        )
         return MedDiffPipeline.from_pretrained(folder, text_encoder=bert, local_files_only=True)  # type: ignore[no-any-return]
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise MedDiffError(f"The pack {folder.name} cannot be loaded: {str(error).splitlines()[0]} Install the pack again.") from error
+        raise MedDiffError(
+            f"The pack {folder.name} cannot be loaded: {str(error).splitlines()[0]} Install the pack again."
+        ) from error
 
 
 def set_precision(pipeline: MedDiffPipeline, folder: Path, precision: str) -> None:

@@ -17,14 +17,16 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from meddiff.conditions.clinical import CLINICAL_DIM
-from meddiff.conditions.tensors import Conditions, edit_cells, mask_channels
 from meddiff.conditions.codebook import CONTEXT_DIM
+from meddiff.conditions.tensors import Conditions, edit_cells, mask_channels
 
 LATENT_CHANNELS = 16
 INPUT_CHANNELS = LATENT_CHANNELS + 4 + 1 + LATENT_CHANNELS
 
 
-def build_denoiser(widths: tuple[int, ...] = (64, 128, 192), sample_size: int = 32, heads: int = 4) -> UNet2DConditionModel:
+def build_denoiser(
+    widths: tuple[int, ...] = (64, 128, 192), sample_size: int = 32, heads: int = 4
+) -> UNet2DConditionModel:
     """A denoiser with random weights: convolutions only at the first width, attention below."""
     attention = [False] + [True] * (len(widths) - 1)
     return UNet2DConditionModel(

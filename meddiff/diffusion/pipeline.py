@@ -67,8 +67,12 @@ class MedDiffPipeline(DiffusionPipeline):
         if len(seeds) != len(conditions.context):
             raise ValueError(f"{len(seeds)} seeds for {len(conditions.context)} conditions")
         pictures = []
-        for index, seed in enumerate(seeds):  # one by one: a sample must not depend on its batch, and a CPU gains nothing
-            known = None if background is None else self.vae.encode(background[index : index + 1].to(self._dtype) * 2 - 1)
+        for index, seed in enumerate(
+            seeds
+        ):  # one by one: a sample must not depend on its batch, and a CPU gains nothing
+            known = (
+                None if background is None else self.vae.encode(background[index : index + 1].to(self._dtype) * 2 - 1)
+            )
             done = index * steps
             latents = self._sample(
                 conditions.sample(index),

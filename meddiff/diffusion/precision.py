@@ -68,7 +68,9 @@ def openvino_denoise(folder: Path, threads: int = 0) -> Denoise:
         count = len(inputs)
         if count not in compiled:
             shaped = network.clone()
-            shaped.reshape([[count, *inputs.shape[1:]], [count], [count, *context.shape[1:]], [count, clinical.shape[1]]])
+            shaped.reshape(
+                [[count, *inputs.shape[1:]], [count], [count, *context.shape[1:]], [count, clinical.shape[1]]]
+            )
             compiled[count] = core.compile_model(shaped, "CPU", options)
         times = np.full(count, time, np.float32)
         result = compiled[count]([inputs.numpy(), times, context.numpy(), clinical.numpy()])
@@ -81,7 +83,8 @@ def has_native_bf16() -> bool:
     """Whether this CPU computes in bfloat16 itself; elsewhere it is emulated and some ten times slower."""
     cpu = torch.cpu
     return bool(
-        getattr(cpu, "_is_avx512_bf16_supported", lambda: False)() or getattr(cpu, "_is_amx_tile_supported", lambda: False)()
+        getattr(cpu, "_is_avx512_bf16_supported", lambda: False)()
+        or getattr(cpu, "_is_amx_tile_supported", lambda: False)()
     )
 
 

@@ -14,7 +14,9 @@ from meddiff.diffusion.checkpoint import PackInfo, save_pack
 from meddiff.diffusion.denoiser import build_denoiser
 from meddiff.diffusion.pipeline import MedDiffPipeline
 
-WORDS = "axial coronal sagittal t1 post contrast ring enhancing solid left right frontal temporal mass glioma mm no focal"
+WORDS = (
+    "axial coronal sagittal t1 post contrast ring enhancing solid left right frontal temporal mass glioma mm no focal"
+)
 
 
 def write_tiny_pack(folder: Path, name: str = "brain-t1gd", seed: int = 0) -> Path:

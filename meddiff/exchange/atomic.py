@@ -10,6 +10,18 @@ from pathlib import Path
 
 from meddiff.case import MedDiffError
 
+_SPACE = "Free some space or choose another folder"
+_WHY = {
+    errno.ENOSPC: ("the disk is full", _SPACE),
+    errno.EDQUOT: ("your quota on this disk is used up", _SPACE),
+    errno.EFBIG: ("the file is larger than this system allows", _SPACE),
+    errno.EACCES: ("writing there is not allowed", "Choose a folder of your own"),
+    errno.EPERM: ("writing there is not allowed", "Choose a folder of your own"),
+    errno.EROFS: ("the disk is read-only", "Choose another folder"),
+    errno.ENOTDIR: ("a part of its path is a file and not a folder", "Choose another folder"),
+    errno.EEXIST: ("a part of its path is a file and not a folder", "Choose another folder"),
+}
+
 
 def write_atomic(path: str | Path, write: Callable[[Path], object]) -> Path:
     """Lets `write` fill a temporary file beside `path`, flushes it to disk, and renames it.
@@ -29,11 +41,15 @@ def write_atomic(path: str | Path, write: Callable[[Path], object]) -> Path:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+        if hasattr(os, "O_DIRECTORY"):  # the new name too must survive a power cut; Windows has no such call
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     except OSError as error:
-        why = {errno.ENOSPC: "the disk is full", errno.EACCES: "writing there is not allowed", errno.EROFS: "the disk is read-only"}
-        raise MedDiffError(
-            f"{path} was not written: {why.get(error.errno or 0, str(error))}. Free some space or choose another folder; nothing was lost."
-        ) from error
+        why, what_to_do = _WHY.get(error.errno or 0, (str(error), "Choose another folder"))
+        raise MedDiffError(f"{path} was not written: {why}. {what_to_do}; nothing was lost.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian
 
 from meddiff.exchange.atomic import write_atomic
 from meddiff.exchange.nifti import SLICE_MM, axes
@@ -33,13 +34,13 @@ def to_dataset(sealed: SealedImage) -> Dataset:
     is_mr = request.findings.modality == "MR"
     day, clock = record.created[:10].replace("-", ""), record.created[11:19].replace(":", "")
 
-    def uid(what: str) -> str:
-        return str(generate_uid(prefix=None, entropy_srcs=[what, record.case_id, record.pixel_sha256, record.created]))
+    def uid(*what: str) -> str:  # PS3.5 B.2: 2.25 and a UUID as a number, here one named by what it stands for
+        return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '|'.join((*what, record.case_id, record.created))).int}"
 
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
     ds.SOPClassUID = MR_IMAGE if is_mr else SECONDARY_CAPTURE
-    ds.SOPInstanceUID = uid(f"instance {record.role}")
+    ds.SOPInstanceUID = uid("instance", record.role, record.pixel_sha256)
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -56,8 +57,8 @@ def to_dataset(sealed: SealedImage) -> Dataset:
     ds.PatientComments = record.notice
     ds.PatientIdentityRemoved = "YES"
     ds.DeidentificationMethod = "Synthetic image, no patient"
-    ds.StudyInstanceUID = str(generate_uid(prefix=None, entropy_srcs=["study", record.case_id, record.created]))
-    ds.SeriesInstanceUID = str(generate_uid(prefix=None, entropy_srcs=["series", record.case_id, record.created, record.role]))
+    ds.StudyInstanceUID = uid("study")
+    ds.SeriesInstanceUID = uid("series", record.role)
     ds.StudyID = record.case_id[:16]
     ds.AccessionNumber = ""
     ds.ReferringPhysicianName = ""
@@ -77,7 +78,9 @@ def to_dataset(sealed: SealedImage) -> Dataset:
     # Synthetic, and by whom: PS3.3 C.12.1 (0008,001C), C.12.1.1.5 Contributing Equipment
     ds.SyntheticData = "YES"
     ds.ImageType = ["DERIVED", "SECONDARY", "OTHER"] if is_mr else ["DERIVED", "SECONDARY"]
-    ds.DerivationDescription = "Synthetic image made by a diffusion model; not acquired from a patient; not for diagnosis"
+    ds.DerivationDescription = (
+        "Synthetic image made by a diffusion model; not acquired from a patient; not for diagnosis"
+    )
     equipment = Dataset()
     equipment.PurposeOfReferenceCodeSequence = Sequence([_code("109100", "DCM", "Synthesizing Equipment")])
     equipment.Manufacturer = "MedDiff"
@@ -98,7 +101,7 @@ def to_dataset(sealed: SealedImage) -> Dataset:
         ds.ImagePositionPatient = [f"{v:.4f}" for v in corner]
         ds.PixelSpacing = [f"{v:.6g}" for v in spacing]
         ds.SliceThickness = f"{SLICE_MM:g}"
-        ds.FrameOfReferenceUID = str(generate_uid(prefix=None, entropy_srcs=["frame", record.case_id, record.created]))
+        ds.FrameOfReferenceUID = uid("frame")
         ds.PositionReferenceIndicator = ""
         ds.ScanningSequence, ds.SequenceVariant, ds.ScanOptions = "RM", "NONE", ""
         ds.MRAcquisitionType = "2D"

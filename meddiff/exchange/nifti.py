@@ -43,7 +43,8 @@ def write_nifti(sealed: SealedImage, path: str | Path) -> Path:
     path = Path(path)
     plane = sealed.provenance.request.findings.plane
     volume = nibabel.Nifti1Image(
-        np.ascontiguousarray(sealed.pixels.T[..., None]), affine(plane, sealed.pixels.shape, sealed.spacing_mm)  # type: ignore[arg-type]
+        np.ascontiguousarray(sealed.pixels.T[..., None]),
+        affine(plane, sealed.pixels.shape, sealed.spacing_mm),  # type: ignore[arg-type]
     )
     volume.header.set_xyzt_units("mm")
     volume.header["descrip"] = b"SYNTHETIC (MedDiff), not for diagnosis"

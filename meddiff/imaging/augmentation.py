@@ -47,7 +47,7 @@ class Augmentation:
     mirror: bool = False
 
 
-def draw(seed: int, bounds: Bounds = Bounds(), mirror: bool = False) -> Augmentation:  # noqa: B008 - a frozen record
+def draw(seed: int, bounds: Bounds = Bounds(), mirror: bool = False) -> Augmentation:
     """Draws an augmentation from a seed."""
     rng = np.random.default_rng(seed)
     return Augmentation(
@@ -55,13 +55,18 @@ def draw(seed: int, bounds: Bounds = Bounds(), mirror: bool = False) -> Augmenta
         elastic_px=float(rng.uniform(0, bounds.elastic_px)),
         gamma=float(np.exp(rng.uniform(-bounds.gamma, bounds.gamma))),
         noise=float(rng.uniform(0, bounds.noise)),
-        scale=(float(1 + rng.uniform(-bounds.scale, bounds.scale)), float(1 + rng.uniform(-bounds.scale, bounds.scale))),
+        scale=(
+            float(1 + rng.uniform(-bounds.scale, bounds.scale)),
+            float(1 + rng.uniform(-bounds.scale, bounds.scale)),
+        ),
         degrees=float(rng.uniform(-bounds.degrees, bounds.degrees)),
         mirror=bool(mirror and rng.random() < 0.5),
     )
 
 
-def apply(drawn: Augmentation, picture: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+def apply(
+    drawn: Augmentation, picture: np.ndarray, mask: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Picture [H, W] in [0, 1] and mask [H, W], moved together; the picture's intensities changed too."""
     rng = np.random.default_rng([drawn.seed, 1])
     shape = np.array(picture.shape)
@@ -72,7 +77,11 @@ def apply(drawn: Augmentation, picture: np.ndarray, mask: np.ndarray | None = No
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / np.array(drawn.scale)[:, None]
     centre = (shape - 1) / 2
     rows, columns = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
-    where = np.tensordot(turn, np.stack([rows - centre[0], columns - centre[1]]), 1) + centre[:, None, None] + np.stack(field)
+    where = (
+        np.tensordot(turn, np.stack([rows - centre[0], columns - centre[1]]), 1)
+        + centre[:, None, None]
+        + np.stack(field)
+    )
     moved = np.clip(ndimage.map_coordinates(picture, where, order=1, mode="constant"), 0, 1)
     changed = np.clip(moved**drawn.gamma + rng.normal(0, drawn.noise, picture.shape), 0, 1).astype(np.float32)
     outline = None if mask is None else ndimage.map_coordinates(mask.astype(np.float32), where, order=1) > 0.5

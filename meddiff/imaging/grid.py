@@ -45,7 +45,12 @@ class GridTransform:
             return np.asarray(grid, np.float32)
         step = np.array(self.step)
         return ndimage.affine_transform(
-            np.asarray(grid, np.float32), 1 / step, -np.array(self.start) / step, self.native, order=order, mode="constant"
+            np.asarray(grid, np.float32),
+            1 / step,
+            -np.array(self.start) / step,
+            self.native,
+            order=order,
+            mode="constant",
         )
 
 

@@ -10,7 +10,12 @@ from skimage.exposure import equalize_adapthist, equalize_hist
 from meddiff.case import MedDiffError
 from meddiff.imaging.read import Slice
 
-CT_WINDOWS = {"brain": (40.0, 80.0), "lung": (-600.0, 1500.0), "soft tissue": (60.0, 300.0), "bone": (400.0, 1800.0)}  # HU
+CT_WINDOWS = {
+    "brain": (40.0, 80.0),
+    "lung": (-600.0, 1500.0),
+    "soft tissue": (60.0, 300.0),
+    "bone": (400.0, 1800.0),
+}  # HU
 SUV_CLIP = 10.0
 F18_HALF_LIFE_S = 6586.2
 
@@ -53,7 +58,11 @@ def z_score(pixels: np.ndarray, reach: float = 3.0) -> np.ndarray:
 
 
 def suv(
-    activity: np.ndarray, weight_kg: float, dose_bq: float, seconds_since_injection: float, half_life_s: float = F18_HALF_LIFE_S
+    activity: np.ndarray,
+    weight_kg: float,
+    dose_bq: float,
+    seconds_since_injection: float,
+    half_life_s: float = F18_HALF_LIFE_S,
 ) -> np.ndarray:
     """Standardised uptake value, body weight: activity in Bq/ml times weight in g over the dose decayed to the scan.
 

@@ -33,7 +33,9 @@ class Registered:
         return self.quality >= GOOD_FROM
 
 
-def register(fixed: np.ndarray, moving: np.ndarray, fixed_mm: tuple[float, ...], moving_mm: tuple[float, ...]) -> Registered:
+def register(
+    fixed: np.ndarray, moving: np.ndarray, fixed_mm: tuple[float, ...], moving_mm: tuple[float, ...]
+) -> Registered:
     """Moves `moving` onto `fixed`, 2D or 3D, by Mattes mutual information (Mattes et al., 2003), coarse to fine.
 
     Args:
@@ -61,9 +63,13 @@ def register(fixed: np.ndarray, moving: np.ndarray, fixed_mm: tuple[float, ...],
         method.SetGlobalDefaultNumberOfThreads(1)  # sums in one order: the same result every time
         found = method.Execute(still, moved)
     except RuntimeError as error:
-        raise MedDiffError("The two images could not be registered: they do not overlap, or show nothing in common.") from error
+        raise MedDiffError(
+            "The two images could not be registered: they do not overlap, or show nothing in common."
+        ) from error
     resampled = sitk.GetArrayFromImage(sitk.Resample(moved, still, found, sitk.sitkLinear, 0.0))
-    parameters = found.GetNthTransform(0).GetParameters() if hasattr(found, "GetNthTransform") else found.GetParameters()
+    parameters = (
+        found.GetNthTransform(0).GetParameters() if hasattr(found, "GetNthTransform") else found.GetParameters()
+    )
     return Registered(resampled, tuple(float(p) for p in parameters), quality(fixed, resampled))
 
 

@@ -1,5 +1,6 @@
 """The only door out."""
 
 from meddiff.marking.seal import SealedCase, SealedImage, require_sealed, seal
+from meddiff.marking.thumbnail import thumbnail
 
-__all__ = ["SealedCase", "SealedImage", "require_sealed", "seal"]
+__all__ = ["SealedCase", "SealedImage", "require_sealed", "seal", "thumbnail"]

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-WORDS = "SYNTHETIC - NOT FOR DIAGNOSIS"
+from meddiff.case import MedDiffError
+
+Language = Literal["en", "zh"]
+
+WORDS: dict[Language, tuple[str, ...]] = {
+    "en": ("SYNTHETIC - NOT FOR DIAGNOSIS", "SYNTHETIC", "NOT FOR", "DIAGNOSIS"),  # on one line; on several
+    "zh": ("合成图像 - 不得用于诊断", "合成图像", "不得用于", "诊断"),
+}
+CHINESE_FONTS = ("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "wqy-zenhei.ttc", "msyh.ttc", "PingFang.ttc")
 PADDING = 2  # pixels around the words
+SMALLEST = 9  # font size in pixels below which the words cannot be read
 
 
 @dataclass(frozen=True)
@@ -22,10 +33,95 @@ class StampBox:
     width: int
     appended_rows: int = 0
 
+    @property
+    def area(self) -> tuple[slice, slice]:
+        """Rows and columns of the stamp, to index an array with."""
+        return slice(self.row, self.row + self.height), slice(self.column, self.column + self.width)
 
-def _text(lines: tuple[str, ...], size: int) -> np.ndarray:
+
+def stamp(
+    pixels: np.ndarray, case_id: str, avoid: np.ndarray | None = None, language: Language = "en"
+) -> tuple[np.ndarray, StampBox]:
+    """Writes the stamp into pixels [H, W] uint8 or uint16.
+
+    The largest of a few sizes that fits a free margin is taken; where none fits, rows are appended below, so that
+    pixel (r, c) of the picture stays pixel (r, c).
+
+    The words are as bright as anything in the picture and their box is 0, so that no window can hide them and still
+    show the picture. (In 16 bits they are not brighter: viewers that choose the window themselves would turn it dark.)
+
+    Args:
+        avoid: bool [H, W] that must stay free, the edit region for one.
+        language: of the words; English where no Chinese font is installed.
+
+    Returns:
+        the stamped pixels, a new array, and where the stamp lies.
+
+    Raises:
+        MedDiffError: a picture too narrow for the words.
+    """
+    if _chinese_font(SMALLEST) is None:
+        language = "en"
+    busy = anatomy_of(pixels)
+    if avoid is not None:
+        busy = busy | (np.asarray(avoid) > 0)
+    line, *lines = WORDS[language]
+    short = min(pixels.shape)
+    for size in (max(round(short / 22), 10), 10, SMALLEST):
+        for form in ((line, case_id), (*lines, case_id)):
+            words = _text(form, size, language)
+            place = _free(busy, *words.shape)
+            if place:
+                box = StampBox(place[0], place[1], words.shape[0], words.shape[1])
+                return _drawn(pixels, words, box), box
+    words = _strip(case_id, pixels.shape[1], max(round(short / 26), SMALLEST), language)
+    extended = np.vstack([pixels, np.zeros((words.shape[0], pixels.shape[1]), pixels.dtype)])
+    box = StampBox(pixels.shape[0], 0, words.shape[0], words.shape[1], appended_rows=words.shape[0])
+    return _drawn(extended, words, box), box
+
+
+def copy_stamp(pixels: np.ndarray, stamped: np.ndarray, box: StampBox) -> np.ndarray:
+    """Pixels [H, W] with the stamp of another picture of the same case, in the same place."""
+    out = np.vstack([pixels, stamped[stamped.shape[0] - box.appended_rows :]]) if box.appended_rows else pixels.copy()
+    out[box.area] = stamped[box.area]
+    return out
+
+
+def anatomy_of(pixels: np.ndarray) -> np.ndarray:
+    """Pixels [H, W] that show something: above a small share of the range, grown a little."""
+    low, high = float(np.min(pixels)), float(np.percentile(pixels, 99.5))
+    shown = ndimage.gaussian_filter(pixels.astype(np.float32), 1.0) > low + 0.06 * max(high - low, 1e-6)
+    return ndimage.binary_dilation(ndimage.binary_opening(shown, iterations=1), iterations=2)
+
+
+def _strip(case_id: str, columns: int, size: int, language: Language) -> np.ndarray:
+    """The words [h, at most columns] in the fewest lines that are narrow enough."""
+    line, *lines = WORDS[language]
+    parts = [case_id[at : at + 8] for at in range(0, len(case_id), 8)]
+    for form in ((f"{line}  {case_id}",), (line, case_id), (*lines, case_id), (*lines, *parts)):
+        for height in (size, SMALLEST):
+            words = _text(form, height, language)
+            if words.shape[1] <= columns:
+                return words
+    raise MedDiffError(
+        f"A picture {columns} pixels wide has no room for the words that mark it as synthetic: it takes {words.shape[1]}."
+    )
+
+
+@lru_cache(maxsize=8)
+def _chinese_font(size: int) -> ImageFont.FreeTypeFont | None:
+    """The first Chinese font that is installed, or None."""
+    for name in CHINESE_FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    return None
+
+
+def _text(lines: tuple[str, ...], size: int, language: Language) -> np.ndarray:
     """Lines of text as a mask [h, w] of 0 to 1, with padding."""
-    font = ImageFont.load_default(size=size)
+    font = (_chinese_font(size) if language == "zh" else None) or ImageFont.load_default(size=size)
     boxes = [font.getbbox(line) for line in lines]
     height = int(max(box[3] for box in boxes)) + 1
     width = int(max(box[2] for box in boxes)) + 1
@@ -38,68 +134,27 @@ def _text(lines: tuple[str, ...], size: int) -> np.ndarray:
 
 
 def _free(busy: np.ndarray, height: int, width: int) -> tuple[int, int] | None:
-    """Top left corner of a free box along the border (top and bottom rows first), or None."""
+    """Top left corner of the free box [height, width] that is nearest to a corner of the picture, or None."""
     rows, columns = busy.shape
     if height > rows or width > columns:
         return None
     total = np.pad(busy.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     sums = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
-    empty = np.argwhere(sums == 0)
-    if not len(empty):
+    if sums.all():
         return None
-    # Nearest to a corner: bottom left is where viewers put it, and where anatomy is rarest.
-    bottom, left = rows - height, 0
-    corners = np.array([(bottom, left), (bottom, columns - width), (0, left), (0, columns - width)])
-    distances = np.abs(empty[:, None] - corners[None]).sum(2) + np.arange(4)
-    row, column = empty[distances.min(1).argmin()]
-    return int(row), int(column)
+    # Bottom left is where viewers put such words, and where anatomy is rarest: it wins between equals.
+    row, column = np.arange(rows - height + 1)[:, None], np.arange(columns - width + 1)[None]
+    bottom, right = rows - height - row, columns - width - column
+    distance = np.minimum(row, bottom) + np.minimum(column, right) + 0.5 * (row < bottom) + 0.25 * (right < column)
+    best = np.where(sums == 0, distance, np.inf).argmin()
+    found = np.unravel_index(best, sums.shape)
+    return int(found[0]), int(found[1])
 
 
-def anatomy_of(pixels: np.ndarray) -> np.ndarray:
-    """Pixels [H, W] that show something: above a small share of the range, grown a little."""
-    low, high = float(np.min(pixels)), float(np.percentile(pixels, 99.5))
-    shown = ndimage.gaussian_filter(pixels.astype(np.float32), 1.0) > low + 0.06 * max(high - low, 1e-6)
-    return ndimage.binary_dilation(ndimage.binary_opening(shown, iterations=1), iterations=2)
-
-
-def stamp(pixels: np.ndarray, case_id: str, avoid: np.ndarray | None = None) -> tuple[np.ndarray, StampBox]:
-    """Writes the stamp into pixels [H, W] uint8 or uint16.
-
-    The largest of a few sizes that fits a free margin is taken; where none fits, rows are appended below, so that
-    pixel (r, c) of the picture stays pixel (r, c).
-
-    Args:
-        avoid: bool [H, W] that must stay free, the edit region for one.
-
-    Returns:
-        the stamped pixels, a new array, and where the stamp lies.
-    """
-    top = np.iinfo(pixels.dtype).max
-    bright = int(max(np.percentile(pixels, 99.9), 0.25 * top)) if pixels.dtype == np.uint16 else int(top)
-    busy = anatomy_of(pixels)
-    if avoid is not None:
-        busy = busy | (np.asarray(avoid) > 0)
-    short = min(pixels.shape)
-    forms = [(WORDS, case_id), ("SYNTHETIC", "NOT FOR", "DIAGNOSIS", case_id)]
-    for size in (max(round(short / 22), 10), 10, 9):
-        for lines in forms:
-            words = _text(tuple(lines), size)
-            place = _free(busy, *words.shape)
-            if place:
-                row, column = place
-                box = StampBox(row, column, *words.shape)
-                return _drawn(pixels, words, box, bright), box
-    words = _text((f"{WORDS}  {case_id}",), max(round(short / 26), 9))
-    if words.shape[1] > pixels.shape[1]:
-        words = _text((WORDS, case_id), 9)[:, : pixels.shape[1]]
-    extended = np.vstack([pixels, np.zeros((words.shape[0], pixels.shape[1]), pixels.dtype)])
-    box = StampBox(pixels.shape[0], 0, *words.shape, appended_rows=words.shape[0])
-    return _drawn(extended, words, box, bright), box
-
-
-def _drawn(pixels: np.ndarray, words: np.ndarray, box: StampBox, bright: int) -> np.ndarray:
-    """Bright words on a dark box: readable at any window and inverted."""
+def _drawn(pixels: np.ndarray, words: np.ndarray, box: StampBox) -> np.ndarray:
+    """Bright words on a dark box: readable at any window that shows the picture, and inverted."""
+    top = int(np.iinfo(pixels.dtype).max)
+    bright = int(pixels.max()) or top if pixels.dtype == np.uint16 else top
     out = pixels.copy()
-    area = (slice(box.row, box.row + box.height), slice(box.column, box.column + box.width))
-    out[area] = np.round(words * bright).astype(pixels.dtype)
+    out[box.area] = np.round(words * bright).astype(pixels.dtype)
     return out

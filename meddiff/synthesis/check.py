@@ -53,7 +53,9 @@ def check(
     rows: list[Measurement] = []
     misses: list[str] = []
 
-    def judge(name: str, asked: str, measured: str, ok: bool | None, why: str = "", value: float | None = None, unit: str = "") -> None:
+    def judge(
+        name: str, asked: str, measured: str, ok: bool | None, why: str = "", value: float | None = None, unit: str = ""
+    ) -> None:
         rows.append(Measurement(name=name, asked=asked, measured=measured, ok=ok, value=value, unit=unit))
         if ok is False:
             misses.append(why)
@@ -76,7 +78,13 @@ def check(
         asked = finding.enhancement.value if finding else "unknown"
         judge("enhancement in the outline", asked, seen.enhancement.value, None)
         asked = finding.conspicuity.value if finding else "unknown"
-        judge("conspicuity", asked, f"{seen.conspicuity.value} ({abs(seen.contrast) / seen.noise:.1f})", None, value=abs(seen.contrast) / seen.noise)
+        judge(
+            "conspicuity",
+            asked,
+            f"{seen.conspicuity.value} ({abs(seen.contrast) / seen.noise:.1f})",
+            None,
+            value=abs(seen.contrast) / seen.noise,
+        )
     status = Status.REJECTED if misses else Status.ACCEPTED
     return Verdict(tuple(rows), status, "; ".join(misses), score - len(misses))
 
@@ -141,8 +149,16 @@ def _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm,
     if drawn_as in TYPES:
         share = float(found.type_probability[0, TYPES.index(drawn_as)])
         seen_type = TYPES[int(found.type_probability[0].argmax())]
-        judge("type", drawn_as.replace("_", " "), f"{seen_type.replace('_', ' ')} ({share:.0%} for the one asked)", None, value=share)
+        judge(
+            "type",
+            drawn_as.replace("_", " "),
+            f"{seen_type.replace('_', ' ')} ({share:.0%} for the one asked)",
+            None,
+            value=share,
+        )
     if finding and finding.side is not Side.UNKNOWN and here.any():
         plane = request.findings.plane or Plane.AXIAL
-        judge("side", finding.side.value, measure_lesion(picture, here, plane, (spacing_mm, spacing_mm)).side.value, None)
+        judge(
+            "side", finding.side.value, measure_lesion(picture, here, plane, (spacing_mm, spacing_mm)).side.value, None
+        )
     return overlap

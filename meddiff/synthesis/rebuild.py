@@ -34,7 +34,9 @@ def rebuild(kept: SealedCase, studio: Studio, background: Slice | None = None) -
         MedDiffError: when the background it was made on is needed and not given.
     """
     made = _made(kept.case.request, studio, background)
-    largest = max(_apart(made.pixels, kept.image.pixels, kept.image.box), _apart(made.twin, kept.twin.pixels, kept.twin.box))
+    largest = max(
+        _apart(made.pixels, kept.image.pixels, kept.image.box), _apart(made.twin, kept.twin.pixels, kept.twin.box)
+    )
     return _report(kept.case.request, kept.case.id, largest, studio)
 
 
@@ -60,7 +62,9 @@ def _made(request: Request, studio: Studio, background: Slice | None) -> Made:
         raise MedDiffError("This case was made on a background: give the same file with --background.")
     native = prepare_background(background, info.modality, info.size, info.spacing_mm)
     if pixel_sha256(native.pixels) != request.background_sha256:
-        raise MedDiffError("The background is not the one this case was made on: give the same file, and the same slice of it.")
+        raise MedDiffError(
+            "The background is not the one this case was made on: give the same file, and the same slice of it."
+        )
     return studio.make(request, native)
 
 

@@ -111,7 +111,9 @@ class Studio:
                 case = self._case(self.complete(asked, background, native), native, told)
             yield case
 
-    def background(self, plane: Plane, seed: int, steps: int | None = None, guidance: float | None = None) -> np.ndarray:
+    def background(
+        self, plane: Plane, seed: int, steps: int | None = None, guidance: float | None = None
+    ) -> np.ndarray:
         """A slice without a lesion that the model makes, float32 [256, 256] in [0, 1], to draw an outline on."""
         pack = self.load()
         with self._lock:
@@ -163,7 +165,9 @@ class Studio:
             drawn = _fitted(request.mask.to_array(), shape)
             on_grid = native.grid.forward(drawn, order=1) > 0.5 if native else drawn
             if drawn.any() and not on_grid.any():
-                raise MedDiffError("The outline lies outside the part of the slice that the model sees, or is too small: draw it again.")
+                raise MedDiffError(
+                    "The outline lies outside the part of the slice that the model sees, or is too small: draw it again."
+                )
             check_mask(on_grid, head)
             return drawn
         if request.task is Task.REMOVE:
@@ -197,7 +201,9 @@ class Studio:
         verdict, made, final, outline = best
         return self._sealed(final, made, verdict, outline, native, attempt + 1)
 
-    def make(self, request: Request, native: Native | None = None, progress: Callable[[float], None] | None = None) -> Made:
+    def make(
+        self, request: Request, native: Native | None = None, progress: Callable[[float], None] | None = None
+    ) -> Made:
         """Pixels of a completed request: pure, the same for the same request, pack and precision."""
         pack = self.load()
         info = pack.info
@@ -205,11 +211,20 @@ class Studio:
         outline = request.mask.to_array() if request.mask else None
         edit = edit_region(outline, request.edit_margin_mm, spacing) if outline is not None else None
 
-        def sample(findings: Findings, mask: np.ndarray | None, region: np.ndarray | None, known: np.ndarray | None, part: int, parts: int) -> np.ndarray:
+        def sample(
+            findings: Findings,
+            mask: np.ndarray | None,
+            region: np.ndarray | None,
+            known: np.ndarray | None,
+            part: int,
+            parts: int,
+        ) -> np.ndarray:
             conditions = self._conditions(findings, mask, region, native, request)
             background = torch.from_numpy(known)[None, None] if known is not None else None
             told = (lambda done, total: progress((part + done / total) / parts)) if progress else None
-            return pack.pipeline(conditions, [request.seed], request.steps, request.guidance, background, told)[0, 0].numpy()
+            return pack.pipeline(conditions, [request.seed], request.steps, request.guidance, background, told)[
+                0, 0
+            ].numpy()
 
         nothing = Findings(plane=request.findings.plane)
         if native is None:
@@ -234,11 +249,18 @@ class Studio:
     def make_lesion(self, request: Request) -> np.ndarray:
         """The picture alone of a completed request from nothing, float32 [256, 256] in [0, 1]: no twin, no check, not sealed."""
         pack = self.load()
-        conditions = self._conditions(request.findings, request.mask.to_array() if request.mask else None, None, None, request)
+        conditions = self._conditions(
+            request.findings, request.mask.to_array() if request.mask else None, None, None, request
+        )
         return pack.pipeline(conditions, [request.seed], request.steps, request.guidance)[0, 0].numpy()
 
     def _conditions(
-        self, findings: Findings, outline: np.ndarray | None, edit: np.ndarray | None, native: Native | None, request: Request
+        self,
+        findings: Findings,
+        outline: np.ndarray | None,
+        edit: np.ndarray | None,
+        native: Native | None,
+        request: Request,
     ) -> Conditions:
         pack = self.load()
         size = pack.info.size
@@ -252,7 +274,9 @@ class Studio:
         finding = findings.finding
         said = write_sentence(findings)
         clinical = clinical_vector(
-            request.clinical, finding.size_mm if finding else None, finding.conspicuity if finding else Conspicuity.UNKNOWN
+            request.clinical,
+            finding.size_mm if finding else None,
+            finding.conspicuity if finding else Conspicuity.UNKNOWN,
         )
         region = grid(edit, 1.0)
         return Conditions(

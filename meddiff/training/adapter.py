@@ -13,8 +13,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from peft import LoraConfig, get_peft_model
 
-from meddiff.diffusion.checkpoint import open_pipeline
 from meddiff.diffusion.autoencoder import PatchAutoencoder
+from meddiff.diffusion.checkpoint import open_pipeline
 from meddiff.training.dataset import load_brain_t1gd
 from meddiff.training.denoiser import Slices, channel_weights, draw_batch, flow_loss, prepare
 from meddiff.training.run import Run, learning_rate, set_learning_rate
@@ -55,7 +55,9 @@ def train_adapter(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `meddiff train adapter`."""
-    parser.add_argument("--data", type=Path, required=True, help="folder of the new set, laid out as brain_t1gd (docs/data.md)")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of the new set, laid out as brain_t1gd (docs/data.md)"
+    )
     parser.add_argument("--pack", type=Path, default=Path("checkpoints/brain-t1gd"), help="pack to start from")
     parser.add_argument("--run", type=Path, default=Path("runs/adapter"), help="folder of state, log and result")
     parser.add_argument("--minutes", type=float, default=20, help="how long to train (default 20)")
@@ -66,5 +68,7 @@ def main(args: argparse.Namespace) -> int:
     """Trains and writes the merged `unet/` into the run's folder."""
     pipeline = open_pipeline(args.pack)
     data = prepare(load_brain_t1gd(args.data).where("train"))
-    train_adapter(pipeline.unet, pipeline.vae, data, args.run, args.minutes * 60, args.rank).save_pretrained(args.run / "unet")
+    train_adapter(pipeline.unet, pipeline.vae, data, args.run, args.minutes * 60, args.rank).save_pretrained(
+        args.run / "unet"
+    )
     return 0

@@ -103,7 +103,9 @@ def train_autoencoder(
     run.log(psnr_val=round(reconstruct_psnr(best, val), 3))
     shown = val[:: max(1, len(val) // 8)][:8].unsqueeze(1)
     write_sheet(
-        torch.cat([shown.float() / 255, (best(shown.float() / 127.5 - 1) + 1).detach() / 2]), run.folder / "sheet.png", 8
+        torch.cat([shown.float() / 255, (best(shown.float() / 127.5 - 1) + 1).detach() / 2]),
+        run.folder / "sheet.png",
+        8,
     )
     return best
 

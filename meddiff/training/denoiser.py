@@ -14,10 +14,10 @@ Pictures are moved and mirrored before they are encoded: the encoder is one line
 
 from __future__ import annotations
 
+import argparse
 import random
 from collections import Counter
 from dataclasses import dataclass
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,9 @@ def vary(findings: Findings, rng: random.Random, dropped: float = 0.25) -> Findi
         return findings
     unsaid = {"side": Side.UNKNOWN, "region": Region.UNKNOWN, "enhancement": Enhancement.UNKNOWN, "margin": Margin.UNKNOWN,
               "conspicuity": Conspicuity.UNKNOWN, "size_mm": None, "pathology": None}  # fmt: skip
-    left_out = {name: value for name, value in unsaid.items() if rng.random() < (0.1 if name == "pathology" else dropped)}
+    left_out = {
+        name: value for name, value in unsaid.items() if rng.random() < (0.1 if name == "pathology" else dropped)
+    }
     plane = None if rng.random() < 0.05 else findings.plane
     return findings.model_copy(update={"plane": plane, "finding": finding.model_copy(update=left_out)})
 
@@ -139,7 +141,10 @@ def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch
     picks = torch.multinomial(data.weight, count, replacement=True, generator=generator)
     mirror = chance(0.5) & data.mirrorable[picks]
     pictures, masks = augment(
-        data.pictures[picks].unsqueeze(1).float() / 255, (data.masks[picks] > 127).unsqueeze(1).float(), generator, mirror
+        data.pictures[picks].unsqueeze(1).float() / 255,
+        (data.masks[picks] > 127).unsqueeze(1).float(),
+        generator,
+        mirror,
     )
     latents = vae.encode(pictures * 2 - 1)
     wording = torch.randint(data.contexts.shape[2], (count,), generator=generator)
@@ -160,7 +165,9 @@ def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch
     # Told or not told: text, outline and clinical values are dropped apart and together.
     nothing = chance(0.08)
     context = torch.where(
-        shown, data.contexts[picks, mirror.long(), wording].flatten(1).view(count, 1, 1, -1), data.healthy[picks, wording].flatten(1).view(count, 1, 1, -1)
+        shown,
+        data.contexts[picks, mirror.long(), wording].flatten(1).view(count, 1, 1, -1),
+        data.healthy[picks, wording].flatten(1).view(count, 1, 1, -1),
     ).view(count, *data.contexts.shape[-2:])
     context = context.float() * ~(chance(0.05) | nothing).view(-1, 1, 1)
     outline = outline * ~(chance(0.05) | nothing).view(-1, 1, 1, 1)
@@ -173,9 +180,7 @@ def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch
     return Batch(latents, Conditions(context, outline, edit, clinical), insert | remove, weight * (1 - hidden), hidden)
 
 
-def flow_loss(
-    model: torch.nn.Module, batch: Batch, channel_weight: Tensor, generator: torch.Generator
-) -> Tensor:
+def flow_loss(model: torch.nn.Module, batch: Batch, channel_weight: Tensor, generator: torch.Generator) -> Tensor:
     """Mean squared error of the predicted direction where the task is trained, each sample counting the same."""
     x0 = batch.latents
     noise = torch.randn(x0.shape, generator=generator)

@@ -25,7 +25,11 @@ def average_of(state: Path) -> UNet2DConditionModel:
 
     parts = torch.load(state, map_location="cpu", weights_only=True)["parts"]["average"]
     weights = {name.removeprefix("module."): value for name, value in parts.items() if name.startswith("module.")}
-    widths = tuple(weights[f"down_blocks.{i}.resnets.0.conv2.weight"].shape[0] for i in range(8) if f"down_blocks.{i}.resnets.0.conv2.weight" in weights)
+    widths = tuple(
+        weights[f"down_blocks.{i}.resnets.0.conv2.weight"].shape[0]
+        for i in range(8)
+        if f"down_blocks.{i}.resnets.0.conv2.weight" in weights
+    )
     model = build_denoiser(widths)
     model.load_state_dict(weights)
     return model.eval()
@@ -60,8 +64,12 @@ def assemble(vae: Path, unet: Path, text: Path, check: Path | None, pack: Path) 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `meddiff train pack`."""
     parser.add_argument("--vae", type=Path, default=Path("runs/autoencoder/vae"), help="the autoencoder's folder")
-    parser.add_argument("--unet", type=Path, default=Path("runs/denoiser/state.pt"), help="a denoiser's folder or a run's state.pt")
-    parser.add_argument("--text", type=Path, default=Path("runs/text"), help="folder with text_encoder/, tokenizer/, resampler/")
+    parser.add_argument(
+        "--unet", type=Path, default=Path("runs/denoiser/state.pt"), help="a denoiser's folder or a run's state.pt"
+    )
+    parser.add_argument(
+        "--text", type=Path, default=Path("runs/text"), help="folder with text_encoder/, tokenizer/, resampler/"
+    )
     parser.add_argument("--check", type=Path, default=Path("runs/finder/check"), help="the lesion finder's folder")
     parser.add_argument("--pack", type=Path, default=Path("checkpoints/brain-t1gd"), help="folder of the pack to write")
 

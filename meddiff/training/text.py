@@ -152,16 +152,22 @@ def train_text(folder: str | Path, seconds: float, batch: int = 64, rate: float 
     else:
         tokenizer = train_tokenizer(folder)
     bert = compact_bert(len(tokenizer))
-    return _fit(TextEncoder(tokenizer, bert, Resampler(HIDDEN), "meddiff-compact-bert"), True, folder, seconds, batch, rate)
+    return _fit(
+        TextEncoder(tokenizer, bert, Resampler(HIDDEN), "meddiff-compact-bert"), True, folder, seconds, batch, rate
+    )
 
 
-def fit_text(name: str, folder: str | Path, seconds: float, batch: int = 32, rate: float = 1e-3, seed: int = 0) -> TextEncoder:
+def fit_text(
+    name: str, folder: str | Path, seconds: float, batch: int = 32, rate: float = 1e-3, seed: int = 0
+) -> TextEncoder:
     """Fits a resampler for any `AutoModel` by hub name or folder and saves it to `folder`."""
     torch.manual_seed(seed)
     tokenizer, bert = load_auto(name)
     bert.requires_grad_(False)
     hidden = bert.config.hidden_size
-    encoder = _fit(TextEncoder(tokenizer, bert, Resampler(int(hidden)), name), False, Path(folder), seconds, batch, rate)  # type: ignore[arg-type,union-attr]
+    encoder = _fit(
+        TextEncoder(tokenizer, bert, Resampler(int(hidden)), name), False, Path(folder), seconds, batch, rate
+    )  # type: ignore[arg-type,union-attr]
     encoder.resampler.save_pretrained(folder)
     return encoder
 

@@ -1,0 +1,90 @@
+"""The provenance of a picture, in the text of a PNG and in a private block of a DICOM data set, and back.
+
+Both carry the whole record as JSON; a PNG carries the spacing and the place of the stamp too, which a DICOM file has
+attributes for.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from meddiff.case import MedDiffError, Provenance
+from meddiff.marking.stamp import StampBox
+
+if TYPE_CHECKING:  # pydicom takes long to load, and a PNG does not need it
+    from pydicom import Dataset
+
+RECORD = "MedDiff"  # keyword of the chunk that holds the whole provenance as JSON
+PRIVATE_CREATOR = "MEDDIFF PROVENANCE"
+PRIVATE_GROUP = 0x0099
+PRIVATE_ELEMENT = 0x01
+
+
+def png_text(provenance: Provenance, spacing_mm: tuple[float, float], box: StampBox) -> PngInfo:
+    """Text chunks of a picture: the notice under standard keywords, the whole record under ours (iTXt, UTF-8)."""
+    info = PngInfo()
+    info.add_text("Comment", provenance.notice)
+    info.add_text("Software", provenance.software)
+    info.add_text("Source", f"synthetic, {provenance.pack} {provenance.pack_sha256[:12]}")
+    record = {"provenance": provenance.model_dump(mode="json"), "spacing_mm": spacing_mm, "stamp": vars(box)}
+    info.add_itxt(RECORD, json.dumps(record, sort_keys=True, ensure_ascii=False))
+    return info
+
+
+def read_png(source: bytes | Path, name: str) -> tuple[np.ndarray, Provenance, tuple[float, float], StampBox]:
+    """Pixels [H, W] uint8 or uint16, provenance, spacing and stamp of a PNG that MedDiff wrote.
+
+    Args:
+        name: what a message shall call the file.
+
+    Raises:
+        MedDiffError: not a PNG of ours, or it is damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=["PNG"]) as image:
+            pixels = np.asarray(image)
+            text = image.text.get(RECORD)  # type: ignore[attr-defined]
+        if text is None:
+            raise MedDiffError(
+                f"{name} carries no MedDiff record: it was not made by MedDiff, or its text was stripped."
+            )
+        record = json.loads(text)
+        row, column = (float(value) for value in record["spacing_mm"])
+        provenance, box = Provenance.model_validate(record["provenance"]), StampBox(**record["stamp"])
+    except (OSError, SyntaxError, KeyError, TypeError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        raise MedDiffError(f"The MedDiff record in {name} cannot be read: the file is damaged or no PNG.") from error
+    # Pillow before 11.3 opens 16-bit grey as int32.
+    return (pixels.astype(np.uint16) if pixels.dtype == np.int32 else pixels), provenance, (row, column), box
+
+
+def add_private_block(dataset: Dataset, provenance: Provenance) -> None:
+    """Puts the record into a private block of the data set: PS3.5 section 7.8.1."""
+    block = dataset.private_block(PRIVATE_GROUP, PRIVATE_CREATOR, create=True)
+    block.add_new(PRIVATE_ELEMENT, "UT", provenance.canonical_json())
+
+
+def read_private_block(dataset: Dataset, name: str) -> Provenance:
+    """The record of a DICOM data set that MedDiff made.
+
+    Raises:
+        MedDiffError: there is none, or it is damaged.
+    """
+    try:
+        value = dataset.private_block(PRIVATE_GROUP, PRIVATE_CREATOR)[PRIVATE_ELEMENT].value
+    except KeyError as error:
+        raise MedDiffError(
+            f"{name} carries no MedDiff record: it was not made by MedDiff, or its private attributes were removed."
+        ) from error
+    try:
+        # A system that does not know the block may have written it as UN: bytes.
+        return Provenance.model_validate_json(value.rstrip(b"\0 ") if isinstance(value, bytes) else value)
+    except ValueError as error:
+        raise MedDiffError(f"The MedDiff record in {name} cannot be read: the file is damaged.") from error

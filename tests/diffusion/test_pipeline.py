@@ -1,0 +1,74 @@
+"""Sampling: one seed a sample, batch or not; what is known stays."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from meddiff.conditions.tensors import Conditions, edit_cells, mask_channels
+from meddiff.diffusion.checkpoint import open_pipeline
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_packs: Path):
+    return open_pipeline(tiny_packs / "brain-t1gd")
+
+
+def conditions(count: int) -> Conditions:
+    generator = torch.Generator().manual_seed(3)
+    return Conditions(
+        torch.randn(count, 16, 128, generator=generator),
+        torch.zeros(count, 1, 256, 256),
+        torch.ones(count, 1, 256, 256),
+        torch.zeros(count, 10),
+    )
+
+
+def test_a_sample_does_not_depend_on_its_batch(pipeline):
+    asked = conditions(3)
+    together = pipeline(asked, [5, 6, 7], steps=2)
+    alone = pipeline(asked.sample(1), [6], steps=2)
+    assert torch.equal(together[1], alone[0])
+
+
+def test_the_same_seed_gives_the_same_picture_and_another_does_not(pipeline):
+    asked = conditions(1)
+    assert torch.equal(pipeline(asked, [1], steps=2), pipeline(asked, [1], steps=2))
+    assert not torch.equal(pipeline(asked, [1], steps=2), pipeline(asked, [2], steps=2))
+
+
+def test_outside_the_edit_region_the_background_stays(pipeline, phantom):
+    edit = torch.zeros(1, 1, 256, 256)
+    edit[..., 96:144, 96:144] = 1
+    asked = conditions(1)
+    asked = Conditions(asked.context, asked.mask, edit, asked.clinical)
+    background = torch.from_numpy(phantom)[None, None]
+    made = pipeline(asked, [1], steps=3, background=background)
+    seen = pipeline.vae(background * 2 - 1) / 2 + 0.5
+    assert torch.allclose(made[..., :64, :64], seen[..., :64, :64].clamp(0, 1), atol=1e-5)
+    assert not torch.allclose(made[..., 100:140, 100:140], seen[..., 100:140, 100:140], atol=1e-2)
+
+
+def test_progress_counts_every_pass(pipeline):
+    told = []
+    pipeline(conditions(2), [1, 2], steps=3, progress=lambda done, total: told.append((done, total)))
+    assert told == [(n, 6) for n in range(1, 7)]
+
+
+def test_seeds_and_conditions_must_agree(pipeline):
+    with pytest.raises(ValueError, match="2 seeds for 1"):
+        pipeline(conditions(1), [1, 2])
+
+
+def test_an_outline_keeps_its_place_in_quarter_cells():
+    mask = torch.zeros(1, 1, 256, 256)
+    mask[..., 4:8, 0:4] = 1  # lower left quarter of the first cell
+    channels = mask_channels(mask)
+    assert channels.shape == (1, 4, 32, 32)
+    assert channels[0, :, 0, 0].tolist() == [0, 0, 1, 0]
+
+
+def test_a_cell_is_open_when_any_pixel_its_latent_sees_is():
+    edit = torch.zeros(1, 1, 256, 256)
+    edit[..., 19, 19] = 1  # cell 2, and within reach of cell 1's kernel
+    assert edit_cells(edit)[0, 0].nonzero().tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]

@@ -1,0 +1,131 @@
+"""Requests become cases: decided in full, repeatable, and never changed where they were not asked to."""
+
+import numpy as np
+import pytest
+
+from meddiff.case import MaskSpec, MedDiffError, Plane, Request, Status, Task, Tolerance
+from meddiff.imaging.read import Slice
+from meddiff.synthesis.native import carrier, feather, prepare_background
+from meddiff.synthesis.rebuild import rebuild
+from meddiff.synthesis.studio import Studio
+
+SENTENCE = "Axial T1 post-contrast, ring-enhancing left frontal glioma, 35 mm"
+
+
+@pytest.fixture
+def studio(tiny_house) -> Studio:
+    return Studio("brain-t1gd", "fp32")
+
+
+def asked(**changes) -> Request:
+    return Request(
+        **{"sentence": SENTENCE, "steps": 2, "precision": "fp32", "tolerance": Tolerance(redraws=0), **changes}
+    )
+
+
+def own_slice(phantom, kind=np.uint16, factor=4000, spacing=(0.98, 0.98), modality="MR") -> Slice:
+    stored = (phantom * factor).astype(kind)
+    return Slice(stored.astype(np.float32), stored, spacing_mm=spacing, modality=modality, plane=Plane.AXIAL)
+
+
+def test_everything_that_decides_the_pixels_stands_in_the_finished_request(studio):
+    case = next(studio.create(asked()))
+    request = case.case.request
+    assert request.pack_sha256 == studio.load().info.sha256
+    assert request.mask.png and request.findings.finding.size_mm == 35
+    assert np.array_equal(request.mask.to_array(), case.mask)
+    assert case.image.provenance.request == request
+    assert case.case.id == request.case_id()
+
+
+def test_the_same_request_gives_the_same_pixels_in_a_batch_or_alone(studio):
+    together = list(studio.create(asked(seed=3), count=2))
+    alone = next(studio.create(asked(seed=4)))
+    assert np.array_equal(together[1].image.pixels, alone.image.pixels)
+    assert not np.array_equal(together[0].image.pixels, together[1].image.pixels)
+
+
+def test_case_and_twin_differ_inside_the_edit_region_only(studio):
+    case = next(studio.create(asked()))
+    row = next(m for m in case.case.measurements if m.name == "change outside the edit region")
+    assert row.value == 0 and row.ok
+    assert not np.array_equal(case.image.pixels, case.twin.pixels)
+
+
+@pytest.mark.parametrize("task", [Task.INSERT, Task.REMOVE])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_real_slice_keeps_every_pixel_outside_the_edit_region(studio, phantom, phantom_mask, task, kind):
+    big = np.kron(phantom, np.ones((2, 2), np.float32))[:, 20:480]  # 512x460 at half the spacing
+    mask = np.kron(phantom_mask, np.ones((2, 2), bool))[:, 20:480]
+    background = own_slice(big, kind, 250 if kind is np.uint8 else 4000, (0.49, 0.49))
+    request = asked(task=task, mask=MaskSpec.from_array(mask), background_sha256="0" * 64)
+    native = prepare_background(background, "MR", 256, 0.98)
+    final = studio.complete(request, background, native)
+    made = studio.make(final, native)
+    edit = feather(np.ones_like(mask), (1, 1)) > 2  # nothing
+    assert made.pixels.dtype == kind and made.pixels.shape == big.shape
+    from meddiff.conditions.masks import edit_region
+
+    edit = edit_region(mask, final.edit_margin_mm, (0.49, 0.49))
+    assert np.array_equal(made.pixels[~edit], background.stored[~edit])
+    assert not np.array_equal(made.pixels[edit], background.stored[edit])
+
+
+def test_negative_and_broken_numbers_find_a_carrier():
+    values = np.linspace(-1000, 1000, 100 * 100).reshape(100, 100)
+    whole, broken = np.rint(values), values
+    shifted = carrier(Slice(whole.astype(np.float32), whole.astype(np.int16)))
+    assert np.array_equal(shifted.astype(int) - 1000, whole.astype(int))
+    assert carrier(Slice(broken.astype(np.float32), broken)).max() == 65535
+
+
+def test_what_misses_its_tolerance_is_redrawn_then_rejected_with_the_reason(studio, monkeypatch):
+    from meddiff.synthesis import studio as module
+    from meddiff.synthesis.check import Verdict
+
+    seen = []
+
+    def miss(request, *rest):
+        seen.append(request.seed)
+        return Verdict((), Status.REJECTED, "it missed", score=-len(seen))
+
+    monkeypatch.setattr(module, "check", miss)
+    case = next(studio.create(asked(seed=1, tolerance=Tolerance(redraws=2))))
+    assert len(set(seen)) == 3
+    assert (case.case.status, case.case.reason, case.case.attempts) == (Status.REJECTED, "it missed", 3)
+    assert case.case.request.seed == seen[0]  # the best of the three
+
+
+def test_rebuilding_gives_the_same_pixels_and_says_why_where_not(studio):
+    case = next(studio.create(asked()))
+    assert rebuild(case, studio).identical
+    request = case.case.request.model_copy(update={"steps": 3})
+    other = type(case)(case.case.model_copy(update={"request": request}), case.image, case.twin, case.mask)
+    report = rebuild(other, studio)
+    assert not report.identical and report.largest_difference > 0 and report.note
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sentence": "CT head, left frontal mass"}, "not CT"),
+        ({"mask": MaskSpec.from_array(np.zeros((256, 256)))}, "empty"),
+        ({"mask": MaskSpec.from_array(np.eye(256) * 0 + (np.arange(256) < 12)[:, None])}, "head|large|outside"),
+        ({"mask": MaskSpec.from_array(np.ones((100, 256)))}, "same picture"),
+        ({"task": Task.INSERT, "background_sha256": "0" * 64}, "background"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_before_the_first_pass(studio, changes, words):
+    with pytest.raises(MedDiffError, match=words):
+        next(studio.create(asked(**changes)))
+
+
+def test_a_ct_is_no_background_for_an_mr_pack(studio, phantom, phantom_mask):
+    request = asked(task=Task.INSERT, mask=MaskSpec.from_array(phantom_mask), background_sha256="0" * 64)
+    with pytest.raises(MedDiffError, match="background is CT"):
+        next(studio.create(request, own_slice(phantom, modality="CT")))
+
+
+def test_too_many_at_once_is_refused(studio):
+    with pytest.raises(MedDiffError, match="Between 1 and"):
+        next(studio.create(asked(), count=0))

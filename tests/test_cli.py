@@ -1,0 +1,95 @@
+"""The command line does what the page does, and says in one sentence what it cannot."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from meddiff.cli import main
+
+SENTENCE = "Axial T1 post-contrast, ring-enhancing left frontal glioma, 35 mm"
+FAST = ["--precision", "fp32", "--steps", "2", "--redraws", "0"]
+
+
+def test_help_needs_no_model_and_shows_examples():
+    done = subprocess.run([sys.executable, "-m", "meddiff", "--help"], capture_output=True, text=True, check=True)
+    assert "meddiff generate" in done.stdout and "diagnosis" in done.stdout
+
+
+def test_generate_writes_case_twin_outline_and_record_in_every_format(tiny_house, capsys):
+    out = tiny_house / "out"
+    code = main(["generate", SENTENCE, "--seed", "7", "--count", "2", "--out", str(out), "--format", "png", "--format", "dicom", "--format", "nifti", *FAST])  # fmt: skip
+    assert code == 0
+    for ending, count in ((".png", 6), (".dcm", 4), (".nii.gz", 4), ("-record.json", 2)):
+        assert len(list(out.glob(f"*{ending}"))) == count, ending
+    record = json.loads(next(out.glob("*-record.json")).read_text())
+    assert record["request"]["sentence"].startswith("Axial T1 post-contrast")
+    assert "asked" in capsys.readouterr().out
+
+
+def test_keep_list_show_rebuild_delete(tiny_house, capsys):
+    assert main(["generate", SENTENCE, "--keep", *FAST]) == 0
+    assert main(["bank", "list"]) == 0
+    name = [line for line in capsys.readouterr().out.splitlines() if line.startswith("MD-")][-1].split()[0]
+    assert main(["bank", "show", name]) == 0
+    assert main(["rebuild", name]) == 0
+    assert f"{name}: identical" in capsys.readouterr().out
+    assert main(["bank", "delete", name]) == 0
+    assert main(["bank", "show", name]) == 2
+
+
+def test_insert_and_remove_on_an_own_slice_are_rebuilt_from_the_file_alone(tiny_house, phantom, phantom_mask, capsys):
+    scan, outline, out = tiny_house / "scan.png", tiny_house / "outline.png", tiny_house / "out"
+    Image.fromarray((phantom * 255).astype(np.uint8)).save(scan)
+    Image.fromarray(phantom_mask).save(outline)
+    given = ["--background", str(scan), "--mask", str(outline), "--out", str(out), *FAST]
+    assert main(["insert", "left frontal glioma, 30 mm", *given]) == 0
+    assert main(["remove", *given]) == 0
+    for path in out.glob("MD-*.png"):
+        if not path.stem.endswith(("outline", "twin")):
+            assert main(["rebuild", str(path), "--background", str(scan)]) == 0
+    assert capsys.readouterr().out.count("identical") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["generate", "banana", "--out", "{out}"], "banana"),
+        (["generate", SENTENCE], "--out"),
+        (["generate", SENTENCE, "--out", "{out}", "--pack", "nose"], "no pack 'nose'"),
+        (["generate", SENTENCE, "--out", "{out}", "--mask", "{out}/none.png"], "none.png"),
+        (["generate", SENTENCE, "--out", "{out}", "--age", "400"], "age_years"),
+        (["generate", SENTENCE, "--out", "{out}", "--steps", "-3"], "steps"),
+        (["insert", SENTENCE, "--out", "{out}", "--background", "{out}/none.dcm"], "no file"),
+        (["rebuild", "MD-000000000000"], "no case"),
+        (["bank", "show"], "Name the case"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_exit_code_two(tiny_house, capsys, arguments, words):
+    out = tiny_house / "out"
+    assert main([part.replace("{out}", str(out)) for part in arguments] + (FAST if arguments[0] in ("generate", "insert") and "--steps" not in arguments else [])) == 2  # fmt: skip
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1 and "Traceback" not in said
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_half_written(tiny_house, capsys, monkeypatch):
+    import os
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert main(["generate", SENTENCE, "--out", str(tiny_house / "out"), *FAST]) == 2
+    assert "the disk is full" in capsys.readouterr().err
+    assert not list((tiny_house / "out").iterdir())
+
+
+def test_recipes_explain_themselves(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["train", "autoencoder", "--help"])
+    assert done.value.code == 0
+    assert "--data" in capsys.readouterr().out

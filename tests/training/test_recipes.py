@@ -1,0 +1,122 @@
+"""Recipes run, resume where they stopped, and refuse what does not fit."""
+
+import numpy as np
+import pytest
+import torch
+
+from meddiff.case import MedDiffError, Plane
+from meddiff.diffusion.autoencoder import PatchAutoencoder
+from meddiff.training.dataset import BrainSet
+from meddiff.training.denoiser import SHARES, draw_batch, grow, prepare, train_denoiser
+from meddiff.training.finder import dice, train_finder
+from meddiff.training.run import Average, Run, learning_rate
+
+from ..conftest import make_phantom
+
+
+@pytest.fixture(scope="module")
+def few() -> BrainSet:
+    """Six slices of a phantom with its lesion."""
+    rows, columns = np.mgrid[:256, :256] / 256 - 0.5
+    mask = np.hypot(rows + 0.12, columns - 0.12) < 0.06
+    picture = (make_phantom() * 255).astype(np.uint8)
+    return BrainSet(
+        names=tuple("abcdef"),
+        pictures=np.stack([picture] * 6),
+        masks=np.stack([mask.astype(np.uint8) * 255] * 6),
+        types=("glioma", "meningioma", "pituitary_tumor") * 2,
+        planes=(Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL) * 2,
+        spacing_mm=0.98,
+        split=("train",) * 6,
+    )
+
+
+@pytest.fixture(scope="module")
+def vae(few) -> PatchAutoencoder:
+    model = PatchAutoencoder(width=16, blocks=1)
+    model.start_from_components(torch.from_numpy(few.pictures[:1, None]).float() / 127.5 - 1)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def slices(few):
+    return prepare(few, wordings=2)
+
+
+def test_the_denoiser_trains_and_goes_on_where_it_stopped(slices, vae, tmp_path):
+    arguments = {"batch": 2, "widths": (16, 16)}
+    train_denoiser(slices, vae, tmp_path, 2, **arguments)
+    before = torch.load(tmp_path / "state.pt", weights_only=True)
+    train_denoiser(slices, vae, tmp_path, 2, **arguments)
+    after = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert after["step"] > before["step"] > 0
+    assert after["samples"] == 2 * after["step"]
+
+
+def test_a_state_of_another_size_is_refused_in_words(slices, vae, tmp_path):
+    train_denoiser(slices, vae, tmp_path, 0.5, batch=2, widths=(16, 16))
+    with pytest.raises(MedDiffError, match="of another model"):
+        train_denoiser(slices, vae, tmp_path, 0.5, batch=2, widths=(32, 32))
+
+
+def test_every_task_hides_what_it_must(slices, vae):
+    generator = torch.Generator().manual_seed(0)
+    seen = set()
+    for _ in range(12):
+        batch = draw_batch(slices, vae, 4, generator)
+        for i in range(4):
+            outline, edit = batch.conditions.mask[i], batch.conditions.edit[i]
+            everywhere = bool(edit.min() == 1)
+            given, hidden = bool(batch.given[i]), bool(batch.hidden[i].any())
+            assert given != everywhere
+            if hidden:
+                seen.add("healthy")
+                assert not outline.any() and batch.weight[i][batch.hidden[i] > 0].sum() == 0
+            elif given:
+                seen.add("insert" if outline.any() else "remove or untold")
+                cells = torch.nn.functional.max_pool2d(edit, 8) > 0
+                assert batch.weight[i][~torch.nn.functional.max_pool2d(cells.float(), 3, 1, 1).bool()].sum() == 0
+            else:
+                seen.add("lesion")
+    assert len(seen) == 4 and abs(sum(SHARES.values()) - 1) < 1e-9
+
+
+def test_growing_is_the_square_maximum():
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., 10, 12] = 1
+    assert grow(mask, 3)[0, 0].nonzero().min(0).values.tolist() == [7, 9]
+    assert grow(mask, 3).sum() == 49
+
+
+def test_the_finder_trains_on_real_pictures(few, tmp_path):
+    data = [torch.from_numpy(a) for a in (few.pictures, few.masks, few.type_numbers())]
+    model = train_finder(*data, val=tuple(data), folder=tmp_path, seconds=2, batch=2)
+    assert model.find(few.pictures[:1].astype(np.float32) / 255).mask_probability.shape == (1, 256, 256)
+    with pytest.raises(ValueError, match="256, 256"):
+        model.find(np.zeros((1, 64, 64), np.float32))
+
+
+def test_dice_of_stacks():
+    a = np.zeros((2, 4, 4), bool)
+    a[0, :2] = True
+    assert dice(a, a).tolist() == [1, 1]
+
+
+def test_the_average_starts_at_the_weights_and_follows():
+    module = torch.nn.Linear(2, 2)
+    average = Average(module, 0.99)
+    with torch.no_grad():
+        module.weight += 1
+    gap = (module.weight - average.module.weight).abs().max()
+    average.update(module)
+    assert (module.weight - average.module.weight).abs().max() < gap
+
+
+def test_the_rate_warms_up_and_falls():
+    rates = [learning_rate(1.0, step, step / 1000) for step in (0, 50, 100, 500, 999)]
+    assert rates[0] < rates[1] < rates[2] > rates[3] > rates[4] > 0
+
+
+def test_no_time_is_no_training(tmp_path):
+    with pytest.raises(MedDiffError, match="above zero"):
+        Run(tmp_path, 0)
