@@ -1,13 +1,14 @@
 """A sentence to findings and back.
 
 Rules, not a network: what a teacher asked must be shown back word for word, and what was not understood must be named.
-The longest known phrase wins; hyphens, case, commas and order do not matter.
+The longest known phrase wins; hyphens, case, commas and order do not matter (a comma ends a "no", nothing else).
 """
 
 from __future__ import annotations
 
 import random
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,48 +30,72 @@ from meddiff.conditions.vocabulary import Pathology, load_pathologies, load_voca
 EXAMPLE = "Axial T1 post-contrast, ring-enhancing left frontal mass, 30 mm, irregular margin"
 _FIELDS = {"side": Side, "region": Region, "enhancement": Enhancement, "margin": Margin, "conspicuity": Conspicuity}
 
-_NUMBER = r"(\d+(?:\.\d+)?)"
-_SIZE = re.compile(
-    rf"{_NUMBER}(?:\s*(?:x|×|by|-|–|to)\s*{_NUMBER})?(?:\s*(?:x|×|by)\s*{_NUMBER})?[\s-]*"
-    r"(mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?|毫米|厘米)"
+_NUMBER = r"(?:\d+(?:\.\d+|,\d{1,2})?|\.\d+)"
+_AGE = re.compile(
+    r"(?<![a-z0-9.])(?:(\d{1,3}(?:\.\d)?)[\s-]*"
+    r"(?:years?|yrs?|y/?o|岁)(?![a-z])(?:[\s-]*(?:old|of age))?(?!\s*(?:after|later|ago))(?:\s*[fm](?![a-z]))?"
+    r"|(\d{1,3})[\s-]*months?[\s-]*(?:old|of age)"
+    r"|aged?\s*:?\s*(\d{1,3})(?!\s*[a-z\d])"
+    r"|(\d{1,3})[fm](?![a-z]))"
 )
-_AGE = re.compile(r"(\d{1,3})\s*[- ]?\s*(?:year|yr)s?\s*[- ]?\s*(?:old)?\b")
-_SEX = re.compile(r"\b(woman|female|girl|lady|man|male|boy|gentleman)\b")
-_WOMEN = {"woman", "female", "girl", "lady"}
+_SEX = re.compile(r"\b(?:woman|female|girl|lady|man|male|boy|gentleman)\b|[女男][性孩]?")
+_SEX_LETTER = re.compile(r"(?<=[\ds o])([fm])$")  # "45F", "45 y/o M"
+_WOMEN = ("woman", "female", "girl", "lady", "女")
+_NEGATIONS = ("no", "not", "without", "无")
+_PARTING = re.compile(r"[,;:()。，；、]|\.(?!\d)|\b(?:but|with|and)\b")  # where a "no" ends
+_NOUNS = ("margin", "margins", "border", "enhancement", "conspicuity")  # may follow "with"
+_ONE_VALUE = ("plane", *_FIELDS, "pathology", "sequence", "modality", "anatomy")
 
 
 @dataclass(frozen=True)
 class _Word:
-    """What a phrase means: an attribute and its value."""
+    """What a phrase means: an attribute and its value; `text` is the phrase, `clause` the part of the sentence it ends in."""
 
     attribute: str
     value: str
+    text: str = ""
+    clause: int = 0
+
+
+def _plain(sentence: str) -> str:
+    """Lower case, one kind of digit, space and dash."""
+    return re.sub("[\u2010-\u2015\u2212]", "-", unicodedata.normalize("NFKC", sentence)).lower()
 
 
 def _tokens(text: str) -> list[str]:
-    """Lower-case words; Chinese characters stand for themselves."""
-    return re.findall(r"[a-zà-ÿ0-9+]+|[\u4e00-\u9fff]", text.lower().replace("-", " "))
+    """Words of any script; Chinese characters, pictures and the signs that would change a size stand for themselves."""
+    return re.findall(
+        r"[\u4e00-\u9fff]|[<>≤≥]|[a-z0-9+]+|[^\W_a-z0-9\u4e00-\u9fff]+|[\u2600-\u27bf\U0001f000-\U0001faff]", text
+    )
 
 
 @lru_cache(maxsize=1)
 def _phrases() -> dict[tuple[str, ...], _Word]:
+    """Every known phrase and what it means.
+
+    Raises:
+        MedDiffError: when one phrase has two meanings in prompts/.
+    """
     vocabulary = load_vocabulary()
     table: dict[tuple[str, ...], _Word] = {}
 
-    def add(attribute: str, value: str, words: tuple[str, ...]) -> None:
-        for word in words:
-            table.setdefault(tuple(_tokens(word)), _Word(attribute, value))
+    def add(attribute: str, value: str, phrases: tuple[str, ...]) -> None:
+        for phrase in phrases:
+            meaning = _Word(attribute, value)
+            other = table.setdefault(tuple(_tokens(_plain(phrase))), meaning)
+            if other != meaning:
+                raise MedDiffError(
+                    f'prompts: "{phrase}" means {other.attribute} {other.value} and {attribute} {value}: keep one of them.'
+                )
 
     for key, pathology in load_pathologies().items():
-        add(
-            "pathology", key, (pathology.name, *pathology.synonyms, *([pathology.name_zh] if pathology.name_zh else []))
-        )
+        add("pathology", key, tuple(filter(None, (pathology.name, *pathology.synonyms, pathology.name_zh))))
     for attribute in ("plane", *_FIELDS, "sequence", "modality", "anatomy", "not_drawn"):
-        for value, words in getattr(vocabulary, attribute).items():
-            add(attribute, value, words)
-    add("lesion", "", vocabulary.lesion)
-    add("absence", "", vocabulary.absence)
-    add("filler", "", vocabulary.filler)
+        for value, phrases in getattr(vocabulary, attribute).items():
+            add(attribute, value, phrases)
+    for attribute in ("lesion", "absence", "vague_size", "filler"):
+        add(attribute, "", getattr(vocabulary, attribute))
+    add("filler", "", vocabulary.size_phrase)
     return table
 
 
@@ -79,115 +104,142 @@ def _longest() -> int:
     return max(len(phrase) for phrase in _phrases())
 
 
-def _meanings(tokens: list[str]) -> tuple[list[_Word], list[str]]:
+def _meanings(text: str) -> tuple[list[_Word], list[str]]:
     """Known phrases in order, longest first at each place, and the words nobody knows."""
-    table, found, strange = _phrases(), [], []
+    tokens: list[str] = []
+    clauses: list[int] = []
+    for clause, part in enumerate(_PARTING.split(text)):
+        new = _tokens(part)
+        tokens += new
+        clauses += [clause] * len(new)
+    table, longest = _phrases(), _longest()
+    found: list[_Word] = []
+    strange: list[str] = []
     place = 0
     while place < len(tokens):
-        for length in range(min(_longest(), len(tokens) - place), 0, -1):
-            word = table.get(tuple(tokens[place : place + length]))
-            if word:
-                found.append(word)
+        for length in range(min(longest, len(tokens) - place), 0, -1):
+            phrase = tuple(tokens[place : place + length])
+            if word := table.get(phrase):
+                found.append(_Word(word.attribute, word.value, " ".join(phrase), clauses[place + length - 1]))
                 place += length
                 break
         else:
-            if tokens[place] in ("no", "without", "not"):
-                found.append(_Word("negation", tokens[place]))
+            if tokens[place] in _NEGATIONS:
+                found.append(_Word("negation", "", tokens[place], clauses[place]))
             else:
                 strange.append(tokens[place])
             place += 1
     return found, strange
 
 
+def _affirmed(words: list[_Word]) -> tuple[list[_Word], bool, list[str]]:
+    """Takes the negations out of what a sentence says.
+
+    A "no" reaches to the end of its clause or to the lesion it denies; a list of what is not drawn ("no bleeding, infarct
+    or fracture") is negated whole.
+
+    Returns:
+        the words that are affirmed; whether a lesion is denied; attributes that are denied while the lesion is not, as
+        typed ("no ring enhancement").
+    """
+    said: list[_Word] = []
+    denied: list[str] = []
+    held: list[_Word] = []  # what the open negation has reached so far
+    negation: _Word | None = None
+    absent = listing = False
+    for word in [*words, _Word("end", "", clause=-1)]:
+        if negation and word.clause != negation.clause:
+            denied += [f"{negation.text} {one.text}" for one in held if one.attribute in _ONE_VALUE]
+            negation, held = None, []
+        if word.attribute == "negation":
+            negation, listing = word, False
+        elif negation and word.attribute in ("lesion", "pathology"):
+            absent, negation, held = True, None, []
+        elif (negation or listing) and word.attribute == "not_drawn":
+            listing = True
+        elif negation:
+            held.append(word)
+        else:
+            listing = listing and word.attribute == "filler"
+            absent = absent or word.attribute == "absence"
+            said.append(word)
+    return said, absent, denied
+
+
+@lru_cache(maxsize=1)
+def _size_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """A size of one to three numbers; and one number of it with its own unit."""
+    names = sorted((name for group in load_vocabulary().unit.values() for name in group), key=len, reverse=True)
+    unit = rf"(?:{'|'.join(map(re.escape, names))})(?![a-wy-z])"
+    one = rf"{_NUMBER}(?:[\s-]*{unit})?"
+    more = rf"(?:\s*(?:x|×|\*|by|to|-|~)\s*{one}){{0,2}}"
+    return re.compile(rf"(?<![a-z0-9.])(?<!\d,){one}{more}"), re.compile(rf"({_NUMBER})(?:[\s-]*({unit}))?")
+
+
 def _sizes(text: str) -> tuple[list[float], str]:
-    """Longest diameters in mm named in a text, and the text without them."""
-    sizes = []
+    """Longest diameters in mm named in a text (of a range: the mean), and the text without them."""
+    whole, part = _size_patterns()
+    factor = {name: 10.0 if key == "cm" else 1.0 for key, names in load_vocabulary().unit.items() for name in names}
+    sizes: list[float] = []
 
     def take(match: re.Match[str]) -> str:
-        numbers = [float(n) for n in match.groups()[:3] if n]
-        is_range = bool(re.search(r"\d\s*(?:-|–|to)\s*\d", match.group(0)))
-        length = sum(numbers) / len(numbers) if is_range else max(numbers)
-        sizes.append(round(length * (10 if match.group(4)[0] in "c厘" else 1), 3))
+        pairs = part.findall(match.group(0))
+        unit = pairs[-1][1]
+        if not unit:
+            return match.group(0)
+        lengths = [float(number.replace(",", ".")) * factor[own or unit] for number, own in pairs]
+        is_range = re.search(r"(?:to|-|~)\s*[\d.]", match.group(0)) is not None
+        sizes.append(round(sum(lengths) / len(lengths) if is_range else max(lengths), 3))
         return " "
 
-    return sizes, _SIZE.sub(take, text)
+    return sizes, whole.sub(take, text)
 
 
 def read_clinical(sentence: str) -> Clinical:
-    """Age and sex named in a sentence ("45-year-old woman"); unknown where none is."""
-    text = sentence.lower()
-    age, sex = _AGE.search(text), _SEX.search(text)
-    return Clinical(
-        age_years=min(float(age.group(1)), 120.0) if age else None,
-        sex=Sex.UNKNOWN if not sex else Sex.FEMALE if sex.group(1) in _WOMEN else Sex.MALE,
-    )
+    """Age and sex named in a sentence ("45-year-old woman", "45F", "aged 45", "6-month-old boy"); unknown where none is.
+
+    Raises:
+        MedDiffError: for an age above 120 years, two ages or both sexes.
+    """
+    text = _plain(sentence)
+    ages, sexes = set(), set()
+    for match in _AGE.finditer(text):
+        years, months, aged, letter = match.groups()
+        ages.add(float(months) / 12 if months else float(years or aged or letter))
+        if sex := _SEX_LETTER.search(match.group(0)):
+            sexes.add(Sex.FEMALE if sex.group(1) == "f" else Sex.MALE)
+    sexes |= {Sex.FEMALE if word.startswith(_WOMEN) else Sex.MALE for word in _SEX.findall(text)}
+    if len(ages) > 1 or len(sexes) > 1:
+        raise MedDiffError(f"The sentence names two {'ages' if len(ages) > 1 else 'sexes'}: describe one patient.")
+    if ages and max(ages) > 120:
+        raise MedDiffError(f"An age of {max(ages):g} years is not possible here: give 0 to 120 years.")
+    return Clinical(age_years=round(ages.pop(), 3) if ages else None, sex=sexes.pop() if sexes else Sex.UNKNOWN)
 
 
 def read_sentence(sentence: str) -> Findings:
-    """What a sentence says.
+    """What a sentence says. Sizes come in mm, to a thousandth.
 
     Raises:
-        MedDiffError: for an empty sentence, words nobody knows, or words that contradict each other; the message names them.
+        MedDiffError: for an empty sentence, words nobody knows, things that cannot be asked for, or words that contradict
+            each other; the message names them.
     """
     if not sentence.strip():
         raise MedDiffError(f'The sentence is empty. Describe one lesion, for example: "{EXAMPLE}".')
-    text = _SEX.sub(" ", _AGE.sub(" ", sentence.lower()))
-    sizes, text = _sizes(text)
-    words, strange = _meanings(_tokens(text))
+    sizes, text = _sizes(_SEX.sub(" ", _AGE.sub(" ", _plain(sentence))))
+    words, strange = _meanings(text)
     if strange:
-        listed = ", ".join(f'"{word}"' for word in dict.fromkeys(strange))
-        raise MedDiffError(f'Not understood: {listed}. Use plain radiological English, for example: "{EXAMPLE}".')
-
+        raise MedDiffError(_not_understood(strange))
+    said, absent, denied = _affirmed(words)
     values: dict[str, list[str]] = {}
-    negated = False
-    absent = False
-    for word in words:
-        if word.attribute == "negation":
-            negated = True
-            continue
-        if (word.attribute in ("lesion", "pathology") and negated) or word.attribute == "absence":
-            absent = True
-        elif word.attribute == "filler":
-            continue
-        elif not negated:
-            values.setdefault(word.attribute, [])
-            if word.value not in values[word.attribute]:
-                values[word.attribute].append(word.value)
-        negated = False
-
-    if "not_drawn" in values:
-        raise MedDiffError(
-            f"MedDiff does not draw {' or '.join(values['not_drawn'])}: it draws one focal lesion a case. "
-            f'For example: "{EXAMPLE}".'
-        )
-    for attribute in (
-        "plane",
-        "side",
-        "region",
-        "enhancement",
-        "margin",
-        "conspicuity",
-        "pathology",
-        "sequence",
-        "modality",
-    ):
-        if len(values.get(attribute, [])) > 1:
-            both = " and ".join(f'"{_spoken(v)}"' for v in values[attribute])
-            raise MedDiffError(f"The sentence says {both} of one lesion's {attribute}: keep one of them.")
-    if len(set(sizes)) > 1:
-        raise MedDiffError(f"The sentence names {len(set(sizes))} sizes: keep the longest diameter of one lesion.")
-    if sizes and not 0 < sizes[0] <= 200:
-        raise MedDiffError(f"A lesion of {sizes[0]:g} mm does not fit: give a longest diameter between 1 and 120 mm.")
+    for word in said:
+        listed = values.setdefault(word.attribute, [])
+        if word.value not in listed:
+            listed.append(word.value)
+    _refuse_riddles(values, sizes, absent, denied, [word.text for word in said if word.attribute == "vague_size"])
 
     def one(attribute: str) -> str | None:
         return values.get(attribute, [None])[0]
 
-    described = any(values.get(a) for a in (*_FIELDS, "pathology", "lesion")) or sizes
-    if absent and (values.get("pathology") or values.get("lesion") or sizes):
-        raise MedDiffError("The sentence says both that there is a lesion and that there is none: keep one of them.")
-    if not absent and not described and not any(values.get(a) for a in ("plane", "sequence", "modality", "anatomy")):
-        raise MedDiffError(f'The sentence describes no finding. For example: "{EXAMPLE}".')
-    other_anatomy = [a for a in values.get("anatomy", []) if a != "brain"]
     finding = None
     if not absent:
         finding = Finding(
@@ -198,11 +250,50 @@ def read_sentence(sentence: str) -> Findings:
     plane = one("plane")
     return Findings(
         modality=one("modality") or "MR",
-        anatomy=other_anatomy[0] if other_anatomy else "brain",
+        anatomy=one("anatomy") or "brain",
         sequence=one("sequence") or "T1 post-contrast",
         plane=Plane(plane) if plane else None,
         finding=finding,
     )
+
+
+def _not_understood(strange: list[str]) -> str:
+    """The message for words nobody knows."""
+    if all(word.isdecimal() for word in strange):
+        number = strange[0]
+        return f'The number "{number}" has no unit: write "{number} mm" or "{number} cm" if it is a size.'
+    listed = ", ".join(f'"{word}"' for word in list(dict.fromkeys(strange))[:8])
+    return f'Not understood: {listed}. Use plain radiological English, for example: "{EXAMPLE}".'
+
+
+def _refuse_riddles(
+    values: dict[str, list[str]], sizes: list[float], absent: bool, denied: list[str], vague: list[str]
+) -> None:
+    """Raises MedDiffError where a sentence asks for what cannot be drawn, for two things at once, or leaves a riddle."""
+    if "not_drawn" in values:
+        raise MedDiffError(
+            f"MedDiff cannot be asked for {' or '.join(values['not_drawn'])}: it draws one focal lesion a case, by plane, "
+            f'side, region, size, enhancement, margin and conspicuity. Leave that out, for example: "{EXAMPLE}".'
+        )
+    described = [name for name in ("pathology", "lesion", "enhancement", "margin", "conspicuity") if name in values]
+    if absent and (described or sizes):
+        raise MedDiffError("The sentence says both that there is a lesion and that there is none: keep one of them.")
+    if denied:
+        raise MedDiffError(f'"{denied[0]}" says what the lesion is not: say what it is, or leave that out.')
+    for attribute in _ONE_VALUE:
+        if len(values.get(attribute, [])) > 1:
+            both = " and ".join(f'"{_spoken(v)}"' for v in values[attribute])
+            raise MedDiffError(f"The sentence says {both} of one lesion's {attribute}: keep one of them.")
+    if len(set(sizes)) > 1:
+        raise MedDiffError(f"The sentence names {len(set(sizes))} sizes: keep the longest diameter of one lesion.")
+    if sizes and not 0 < sizes[0] <= 200:
+        raise MedDiffError(f"A lesion of {sizes[0]:g} mm does not fit: give a longest diameter between 1 and 200 mm.")
+    if vague and not sizes:
+        raise MedDiffError(
+            f'How large is "{vague[0]}"? Give the longest diameter, for example "30 mm", or leave it out.'
+        )
+    if not absent and not sizes and not any(values.get(name) for name in (*_ONE_VALUE, "lesion")):
+        raise MedDiffError(f'The sentence describes no finding. For example: "{EXAMPLE}".')
 
 
 def check_drawable(
@@ -223,35 +314,63 @@ def _spoken(value: str) -> str:
     return pathology.name if pathology else value
 
 
+@lru_cache(maxsize=512)
+def _words(attribute: str, value: str) -> tuple[str, ...]:
+    """The English phrases for a value, the canonical one first.
+
+    Raises:
+        MedDiffError: when prompts/vocabulary.yaml has none.
+    """
+    phrases = getattr(load_vocabulary(), attribute)
+    phrases = phrases.get(value, ()) if isinstance(phrases, dict) else phrases
+    english = tuple(phrase for phrase in phrases if phrase.isascii())
+    if not english:
+        raise MedDiffError(
+            f"No word is known for {attribute} {value!r}: choose one that prompts/vocabulary.yaml lists."
+        )
+    return english
+
+
+def _pathology(key: str) -> Pathology:
+    """A pathology by its key. Raises MedDiffError where there is none."""
+    try:
+        return load_pathologies()[key]
+    except KeyError:
+        raise MedDiffError(f"There is no pathology {key!r}: choose one of {', '.join(load_pathologies())}.") from None
+
+
+@lru_cache(maxsize=512)
+def _nouns(pathology: str | None) -> tuple[str, ...]:
+    """What a lesion may be called, the canonical name first."""
+    if pathology is None:
+        return _words("lesion", "")
+    known = _pathology(pathology)
+    return (known.name, *(synonym for synonym in known.synonyms if synonym.isascii()))
+
+
 def _say(findings: Findings, rng: random.Random | None) -> str:
     """The sentence: canonical without a generator, in varied words and order with one."""
-    vocabulary = load_vocabulary()
 
-    def word(attribute: str, value: str) -> str:
-        words = [w for w in getattr(vocabulary, attribute)[value] if w.isascii()]
-        return rng.choice(words) if rng else words[0]
+    def pick(phrases: tuple[str, ...]) -> str:
+        return rng.choice(phrases) if rng else phrases[0]
 
-    opening = []
-    if findings.plane:
-        opening.append(word("plane", findings.plane.value))
-    opening.append(word("sequence", findings.sequence) if rng else findings.sequence)
+    opening = [pick(_words("plane", findings.plane.value))] if findings.plane else []
+    sequence = pick(_words("sequence", findings.sequence))
+    opening.append(sequence if rng else findings.sequence)
     if findings.modality != "MR":
-        opening.append(word("modality", findings.modality))
+        opening.append(pick(_words("modality", findings.modality)))
     if findings.anatomy != "brain":
-        opening.append(word("anatomy", findings.anatomy))
-    elif rng and rng.random() < 0.2:
+        opening.append(pick(_words("anatomy", findings.anatomy)))
+    elif rng and findings.modality == "MR" and rng.random() < 0.2:
         opening.append("MR brain")
     if rng and findings.plane and rng.random() < 0.3:
         opening = opening[1:] + opening[:1]
     finding = findings.finding
     if finding is None:
-        absent = [w for w in vocabulary.absence if w.isascii()]
-        return _sentence([" ".join(opening), rng.choice(absent) if rng else absent[0]], rng)
+        return _sentence([" ".join(opening), pick(_words("absence", ""))], rng)
 
-    said = {
-        name: word(name, getattr(finding, name).value) for name in _FIELDS if getattr(finding, name).value != "unknown"
-    }
-    noun = _noun(finding, rng)
+    said = {name: pick(_words(name, value)) for name in _FIELDS if (value := getattr(finding, name).value) != "unknown"}
+    noun = pick(_nouns(finding.pathology))
     before = [said[name] for name in ("side", "region") if name in said]
     after = []
     for name in ("enhancement", "margin", "conspicuity"):
@@ -266,7 +385,7 @@ def _say(findings: Findings, rng: random.Random | None) -> str:
         elif name != "margin" and rng.random() < 0.5:
             before.insert(0, phrase)
         else:
-            after.append(("with " if rng.random() < 0.4 else "") + phrase)
+            after.append(("with " if rng.random() < 0.4 and phrase.endswith(_NOUNS) else "") + phrase)
     if finding.size_mm is not None:
         after.insert(0, _length(finding.size_mm, rng))
     if rng:
@@ -276,16 +395,8 @@ def _say(findings: Findings, rng: random.Random | None) -> str:
     return _sentence([" ".join(opening), " ".join([*before, noun]), *after], rng)
 
 
-def _noun(finding: Finding, rng: random.Random | None) -> str:
-    if finding.pathology is None:
-        nouns: list[str] = [w for w in load_vocabulary().lesion if w.isascii()]
-    else:
-        pathology = load_pathologies()[finding.pathology]
-        nouns = [pathology.name, *(s for s in pathology.synonyms if s.isascii())]
-    return rng.choice(nouns) if rng else nouns[0]
-
-
 def _length(size_mm: float, rng: random.Random | None) -> str:
+    """A size in words; `:g` is exact to a thousandth of a mm up to 200 mm."""
     if rng is None:
         return f"{size_mm:g} mm"
     about = rng.choice(["", "", "about ", "measuring ", "approximately "])
@@ -312,19 +423,22 @@ def paraphrase(findings: Findings, seed: int) -> str:
 def fill_from_pathology(findings: Findings, seed: int) -> Findings:
     """Draws what the sentence leaves open (place, side, size, margin, enhancement) as the pathology usually has it.
 
-    Without a pathology only side and size are drawn. The same seed fills the same.
+    Without a pathology only side and size are drawn; in a sagittal slice the side stays open, because it cannot be seen.
+    The same seed fills the same, and what was said does not move what is drawn for the rest.
+
+    Raises:
+        MedDiffError: for a pathology that prompts/ does not have.
     """
     finding = findings.finding
     if finding is None:
         return findings
     rng = random.Random(seed)
-    pathology: Pathology | None = load_pathologies().get(finding.pathology or "")
+    pathology = _pathology(finding.pathology) if finding.pathology else None
     filled: dict[str, object] = {}
 
     def draw(name: str, weights: dict) -> None:  # type: ignore[type-arg]
-        choice = rng.choices(list(weights), list(weights.values()))[
-            0
-        ]  # drawn always, so that one open field does not move the next
+        # Drawn always, so that one open field does not move the next.
+        choice = rng.choices(list(weights), list(weights.values()))[0]
         if getattr(finding, name).value == "unknown":
             filled[name] = choice
 

@@ -4,34 +4,49 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from meddiff.case import Enhancement, Margin, MedDiffError, Record, Region
+from meddiff.case import Conspicuity, Enhancement, Margin, MedDiffError, Plane, Record, Region, Side
 from meddiff.settings import settings
 
 T = TypeVar("T", bound=Record)
 Share = Annotated[float, Field(ge=0, le=1)]
+Phrase = Annotated[str, Field(min_length=1)]
+Phrases = Annotated[tuple[Phrase, ...], Field(min_length=1)]
 
 
 class Vocabulary(Record):
     """Synonyms by attribute and value; the first of each list is canonical."""
 
-    plane: dict[str, tuple[str, ...]]
-    side: dict[str, tuple[str, ...]]
-    region: dict[str, tuple[str, ...]]
-    enhancement: dict[str, tuple[str, ...]]
-    margin: dict[str, tuple[str, ...]]
-    conspicuity: dict[str, tuple[str, ...]]
-    lesion: tuple[str, ...]
-    absence: tuple[str, ...]
-    sequence: dict[str, tuple[str, ...]]
-    modality: dict[str, tuple[str, ...]]
-    anatomy: dict[str, tuple[str, ...]]
-    not_drawn: dict[str, tuple[str, ...]]
-    filler: tuple[str, ...]
+    plane: dict[Plane, Phrases]
+    side: dict[Side, Phrases]
+    region: dict[Region, Phrases]
+    enhancement: dict[Enhancement, Phrases]
+    margin: dict[Margin, Phrases]
+    conspicuity: dict[Conspicuity, Phrases]
+    lesion: Phrases
+    absence: Phrases
+    sequence: dict[str, Phrases]
+    modality: dict[str, Phrases]
+    anatomy: dict[str, Phrases]
+    unit: dict[Literal["mm", "cm"], Phrases]
+    size_phrase: Phrases
+    vague_size: Phrases  # "large": asked back for a number
+    not_drawn: dict[str, Phrases]  # known things that cannot be asked for
+    filler: Phrases
+
+    @model_validator(mode="after")
+    def _whole(self) -> Vocabulary:
+        """Every value that findings can have, "unknown" apart, has a word."""
+        kinds = {"plane": Plane, "side": Side, "region": Region, "enhancement": Enhancement, "margin": Margin}
+        for name, kind in {**kinds, "conspicuity": Conspicuity}.items():
+            for value in kind:
+                if value != "unknown" and value not in getattr(self, name):
+                    raise ValueError(f"{name} has no word for {value.value!r}")
+        return self
 
 
 class SizeRange(Record):
@@ -59,29 +74,46 @@ class Pathology(Record):
     """A disease with its looks. Weights are shares of cases as textbooks describe them, for drawing; not epidemiology."""
 
     key: str
-    name: str
+    name: Phrase
     name_zh: str = ""
-    synonyms: tuple[str, ...] = ()
-    rarity: str
-    drawn_as: str  # the trained type nearest in look
+    synonyms: tuple[Phrase, ...] = ()
+    rarity: Phrase
+    drawn_as: Literal["meningioma", "glioma", "pituitary_tumor"]  # the trained type nearest in look
     drawn_note: str = ""  # what the drawing cannot show of this disease
-    looks: dict[str, str]  # sequence -> description; "planes" says which plane shows what best
+    looks: dict[str, Phrase]  # sequence -> description; "planes" says which plane shows what best
     size_mm: SizeRange
     regions: dict[Region, Share]
-    sides: tuple[str, ...] = ("left", "right")
+    sides: Annotated[tuple[Side, ...], Field(min_length=1)] = (Side.LEFT, Side.RIGHT)
     margin: dict[Margin, Share]
     enhancement: dict[Enhancement, Share]
     look_alikes: tuple[LookAlike, ...]
-    course: str
-    teaching_points: tuple[str, ...]
-    sources: tuple[str, ...]
+    course: Phrase
+    teaching_points: Phrases
+    sources: Phrases
+
+    @field_validator("regions", "margin", "enhancement")
+    @classmethod
+    def _shares_of_one(cls, value: dict[str, float]) -> dict[str, float]:
+        if abs(sum(value.values()) - 1) > 1e-6:
+            raise ValueError(f"the weights add up to {sum(value.values()):g}, not to 1")
+        if "unknown" in value:
+            raise ValueError("'unknown' cannot be drawn")
+        return value
+
+    @model_validator(mode="after")
+    def _says_what_it_is_drawn_as(self) -> Pathology:
+        if self.drawn_as != self.key and not self.drawn_note:
+            raise ValueError(f"drawn_note is missing: say what drawing it as {self.drawn_as} cannot show")
+        return self
 
 
 def _yaml(path: Path) -> object:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise MedDiffError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise MedDiffError(f"{path}{line} cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def _checked(kind: type[T], path: Path) -> T:
@@ -95,7 +127,11 @@ def _checked(kind: type[T], path: Path) -> T:
 
 @lru_cache(maxsize=4)
 def load_vocabulary(folder: Path | None = None) -> Vocabulary:
-    """The vocabulary of a prompts folder (default: the one in the settings)."""
+    """The vocabulary of a prompts folder (default: the one in the settings).
+
+    Raises:
+        MedDiffError: naming file and field.
+    """
     return _checked(Vocabulary, (folder or settings().prompts) / "vocabulary.yaml")
 
 
@@ -114,6 +150,8 @@ def load_pathologies(folder: Path | None = None) -> dict[str, Pathology]:
         if pathology.key != key:
             raise MedDiffError(f"{key}.yaml, field key: it must be {key!r}, the file's name.")
         for other in pathology.look_alikes:
+            if other.key == key:
+                raise MedDiffError(f"{key}.yaml, field look_alikes: {key!r} cannot be its own look-alike.")
             if other.key not in found:
                 raise MedDiffError(f"{key}.yaml, field look_alikes: there is no pathology {other.key!r}.")
     return found

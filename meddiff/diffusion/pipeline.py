@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -110,7 +111,7 @@ class MedDiffPipeline(DiffusionPipeline):
         self.scheduler.set_timesteps(steps)
         sigmas = self.scheduler.sigmas.tolist()  # steps + 1 times from 1 to 0
         x = noise
-        for step, (t, t_next) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+        for step, (t, t_next) in enumerate(itertools.pairwise(sigmas)):
             if known is not None:  # what is known is known at every noise level (Lugmayr et al., RePaint, 2022)
                 x = torch.where(cells > 0, x, mix(known, noise, t))
             out = self.denoise(torch.cat([x.expand(len(both), -1, -1, -1), fixed], 1), t * 1000, context, clinical)

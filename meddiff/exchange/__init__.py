@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from meddiff.exchange.dicom import write_dicom
-from meddiff.exchange.nifti import write_nifti
+from meddiff.exchange.nifti import write_mask_nifti, write_nifti
 from meddiff.exchange.png import write_mask_png, write_png
 from meddiff.marking.seal import SealedImage
 
@@ -14,4 +14,4 @@ WRITERS: dict[str, tuple[str, Callable[[SealedImage, str | Path], Path]]] = {
     "nifti": (".nii.gz", write_nifti),
 }
 
-__all__ = ["WRITERS", "write_dicom", "write_mask_png", "write_nifti", "write_png"]
+__all__ = ["WRITERS", "write_dicom", "write_mask_nifti", "write_mask_png", "write_nifti", "write_png"]

@@ -23,7 +23,7 @@ _WHY = {
 }
 
 
-def write_atomic(path: str | Path, write: Callable[[Path], object]) -> Path:
+def write_atomic(path: str | Path, write: Callable[[Path], object], mode: int = 0o644) -> Path:
     """Lets `write` fill a temporary file beside `path`, flushes it to disk, and renames it.
 
     Raises:
@@ -39,7 +39,7 @@ def write_atomic(path: str | Path, write: Callable[[Path], object]) -> Path:
         write(temporary)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
         if hasattr(os, "O_DIRECTORY"):  # the new name too must survive a power cut; Windows has no such call
             folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

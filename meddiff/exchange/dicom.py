@@ -6,18 +6,20 @@ import uuid
 from pathlib import Path
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
+from meddiff.case import MedDiffError, Provenance
 from meddiff.exchange.atomic import write_atomic
 from meddiff.exchange.nifti import SLICE_MM, axes
+from meddiff.marking.provenance import add_private_block, read_private_block
 from meddiff.marking.seal import SealedImage, require_sealed
 
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-PRIVATE_CREATOR = "MEDDIFF PROVENANCE"
-PRIVATE_GROUP = 0x0099
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:
@@ -95,7 +97,7 @@ def to_dataset(sealed: SealedImage) -> Dataset:
     flip = np.array([-1.0, -1.0, 1.0])
     across, down, _ = (axis * flip for axis in axes(request.findings.plane))
     spacing = sealed.spacing_mm
-    corner = -(across * spacing[1] * (pixels.shape[1] - 1) + down * spacing[0] * (pixels.shape[0] - 1)) / 2
+    corner = -(across * spacing[1] * (pixels.shape[1] - 1) + down * spacing[0] * (sealed.height - 1)) / 2
     if is_mr:
         ds.ImageOrientationPatient = [f"{v:g}" for v in (*across, *down)]
         ds.ImagePositionPatient = [f"{v:.4f}" for v in corner]
@@ -120,18 +122,33 @@ def to_dataset(sealed: SealedImage) -> Dataset:
     ds.BitsStored = bits
     ds.HighBit = bits - 1
     ds.PixelRepresentation = 0
-    high = int(pixels.max())
-    ds.WindowCenter, ds.WindowWidth = f"{high / 2:g}", f"{max(high, 1):g}"
+    high = max(int(pixels[sealed.outside_stamp].max()), 1)
+    ds.WindowCenter, ds.WindowWidth = f"{(high + 1) / 2:g}", f"{high + 1:g}"  # 0 to high: PS3.3 C.11.2.1.2
     ds.PixelData = np.ascontiguousarray(pixels.astype("<u2")).tobytes()
     ds["PixelData"].VR = "OW"
 
-    # Provenance in a private block: PS3.5 7.8.1
-    block = ds.private_block(PRIVATE_GROUP, PRIVATE_CREATOR, create=True)
-    block.add_new(0x01, "UT", record.canonical_json())
+    add_private_block(ds, record)
     return ds
 
 
 def write_dicom(sealed: SealedImage, path: str | Path) -> Path:
-    """Writes a sealed image as a DICOM file."""
+    """Writes a sealed image as a DICOM file.
+
+    Raises:
+        MedDiffError: not sealed, or the file cannot be written; nothing half-written remains.
+    """
     dataset = to_dataset(sealed)
     return write_atomic(path, lambda temporary: dataset.save_as(temporary, enforce_file_format=True))
+
+
+def read_dicom_record(path: str | Path) -> Provenance:
+    """Provenance of a DICOM file that MedDiff wrote.
+
+    Raises:
+        MedDiffError: not a DICOM file of ours, or its record is damaged.
+    """
+    try:
+        dataset = dcmread(path, stop_before_pixels=True)
+    except (OSError, InvalidDicomError) as error:
+        raise MedDiffError(f"{path} cannot be read as DICOM: it is missing, damaged or something else.") from error
+    return read_private_block(dataset, str(path))

@@ -1,4 +1,4 @@
-"""NIfTI out: one slice as a volume, with a JSON sidecar that says what it is."""
+"""NIfTI out: one slice as a volume with a JSON sidecar that says what it is, and the outline that lies on it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def axes(plane: Plane | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def affine(plane: Plane | None, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> np.ndarray:
-    """Voxel (column, row, 0) to mm, RAS+, centred on the picture."""
+    """Voxel (column, row, 0) to mm, RAS+, centred on the picture [H, W], rows appended for the stamp not counted."""
     across, down, through = axes(plane)
     matrix = np.eye(4)
     matrix[:3, 0], matrix[:3, 1], matrix[:3, 2] = across * spacing_mm[1], down * spacing_mm[0], through * SLICE_MM
@@ -38,18 +38,43 @@ def affine(plane: Plane | None, shape: tuple[int, int], spacing_mm: tuple[float,
 
 
 def write_nifti(sealed: SealedImage, path: str | Path) -> Path:
-    """Writes `path` (.nii.gz) and its provenance beside it (.json)."""
+    """Writes `path` (.nii or .nii.gz) and its provenance beside it (.json).
+
+    Raises:
+        MedDiffError: not sealed, or a file cannot be written; nothing half-written remains.
+    """
     sealed = require_sealed(sealed)
     path = Path(path)
-    plane = sealed.provenance.request.findings.plane
-    volume = nibabel.Nifti1Image(
-        np.ascontiguousarray(sealed.pixels.T[..., None]),
-        affine(plane, sealed.pixels.shape, sealed.spacing_mm),  # type: ignore[arg-type]
-    )
+    volume = _volume(sealed.pixels, sealed)
+    # The window viewers open with: 0 (cal_min) to the brightest pixel of the picture.
+    volume.header["cal_max"] = max(int(sealed.pixels[sealed.outside_stamp].max()), 1)
+    record = sealed.provenance.model_dump_json(indent=1) + "\n"
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+
+    def write(temporary: Path) -> None:
+        nibabel.save(volume, temporary)
+        # Second, so that a disk that fills up leaves no sidecar without its volume.
+        write_atomic(path.with_name(stem + ".json"), lambda beside: beside.write_text(record, encoding="utf-8"))
+
+    return write_atomic(path, write)
+
+
+def write_mask_nifti(mask: np.ndarray, path: str | Path, like: SealedImage) -> Path:
+    """Writes an outline [H, W] as a volume of 0 and 1, of the size and in the place of its picture: an answer key.
+
+    Raises:
+        MedDiffError: an outline of another size than the picture, or the file cannot be written.
+    """
+    volume = _volume(require_sealed(like).fit(mask).astype(np.uint8), like)
+    volume.header["intent_name"] = b"lesion outline"
+    return write_atomic(path, lambda temporary: nibabel.save(volume, temporary))
+
+
+def _volume(pixels: np.ndarray, sealed: SealedImage) -> nibabel.Nifti1Image:
+    """Pixels [H, W] as a volume [W, H, 1], placed where the sealed picture lies and labelled as it is."""
+    place = affine(sealed.provenance.request.findings.plane, (sealed.height, pixels.shape[1]), sealed.spacing_mm)
+    volume = nibabel.Nifti1Image(np.ascontiguousarray(pixels.T[..., None]), place)  # type: ignore[arg-type]
     volume.header.set_xyzt_units("mm")
     volume.header["descrip"] = b"SYNTHETIC (MedDiff), not for diagnosis"
     volume.header["aux_file"] = sealed.provenance.case_id.encode()
-    record = sealed.provenance.model_dump_json(indent=1) + "\n"
-    stem = path.name.removesuffix(".gz").removesuffix(".nii")
-    write_atomic(path.with_name(stem + ".json"), lambda temporary: temporary.write_text(record, encoding="utf-8"))
-    return write_atomic(path, lambda temporary: nibabel.save(volume, temporary))
+    return volume

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from skimage.exposure import equalize_adapthist, equalize_hist
@@ -98,7 +99,12 @@ def normalise(image: Slice, method: str | None = None) -> np.ndarray:
     method = method or {"CT": "brain", "PT": "suv", "CR": "equalise"}.get(image.modality, "percentile")
     if method in CT_WINDOWS:
         return ct_window(image.pixels, method)
-    methods = {"percentile": percentile, "z-score": z_score, "equalise": equalise, "suv": clip_suv}
+    methods: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "percentile": percentile,
+        "z-score": z_score,
+        "equalise": equalise,
+        "suv": clip_suv,
+    }
     if method not in methods:
         raise MedDiffError(f"There is no normalising {method!r}: use one of {', '.join([*methods, *CT_WINDOWS])}.")
     return methods[method](image.pixels)

@@ -10,7 +10,6 @@ import SimpleITK as sitk
 from meddiff.case import MedDiffError
 
 GOOD_FROM = 0.75
-SEED = 20_26
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,8 @@ def register(
         start = sitk.CenteredTransformInitializer(still, moved, kind, sitk.CenteredTransformInitializerFilter.MOMENTS)
         method = sitk.ImageRegistrationMethod()
         method.SetMetricAsMattesMutualInformation(32)
-        method.SetMetricSamplingStrategy(method.REGULAR)
-        method.SetMetricSamplingPercentage(0.3, SEED)
         method.SetInterpolator(sitk.sitkLinear)
-        method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 200, relaxationFactor=0.6)
+        method.SetOptimizerAsRegularStepGradientDescent(2.0, 1e-3, 300, 0.6, 1e-10)
         method.SetOptimizerScalesFromPhysicalShift()
         method.SetShrinkFactorsPerLevel([4, 2, 1])
         method.SetSmoothingSigmasPerLevel([2, 1, 0])

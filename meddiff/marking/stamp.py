@@ -68,7 +68,7 @@ def stamp(
     line, *lines = WORDS[language]
     short = min(pixels.shape)
     for size in (max(round(short / 22), 10), 10, SMALLEST):
-        for form in ((line, case_id), (*lines, case_id)):
+        for form in ((line, case_id), (*lines, case_id), (*lines, *_halves(case_id))):
             words = _text(form, size, language)
             place = _free(busy, *words.shape)
             if place:
@@ -97,8 +97,7 @@ def anatomy_of(pixels: np.ndarray) -> np.ndarray:
 def _strip(case_id: str, columns: int, size: int, language: Language) -> np.ndarray:
     """The words [h, at most columns] in the fewest lines that are narrow enough."""
     line, *lines = WORDS[language]
-    parts = [case_id[at : at + 8] for at in range(0, len(case_id), 8)]
-    for form in ((f"{line}  {case_id}",), (line, case_id), (*lines, case_id), (*lines, *parts)):
+    for form in ((f"{line}  {case_id}",), (line, case_id), (*lines, case_id), (*lines, *_halves(case_id))):
         for height in (size, SMALLEST):
             words = _text(form, height, language)
             if words.shape[1] <= columns:
@@ -106,6 +105,11 @@ def _strip(case_id: str, columns: int, size: int, language: Language) -> np.ndar
     raise MedDiffError(
         f"A picture {columns} pixels wide has no room for the words that mark it as synthetic: it takes {words.shape[1]}."
     )
+
+
+def _halves(case_id: str) -> tuple[str, str]:
+    middle = (len(case_id) + 1) // 2
+    return case_id[:middle], case_id[middle:]
 
 
 @lru_cache(maxsize=8)
@@ -130,7 +134,8 @@ def _text(lines: tuple[str, ...], size: int, language: Language) -> np.ndarray:
     draw.fontmode = "L"
     for number, line in enumerate(lines):
         draw.text((PADDING, PADDING + number * height), line, fill=255, font=font)
-    return np.asarray(image, np.float32) / 255
+    words = np.asarray(image, np.float32)
+    return words / words.max()  # thin strokes of a small font stay below 255
 
 
 def _free(busy: np.ndarray, height: int, width: int) -> tuple[int, int] | None:

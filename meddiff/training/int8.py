@@ -8,6 +8,7 @@ and without conditions, from nothing and with a background. Judge by finished pi
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def calibration_inputs(
         clinical = torch.cat([c.clinical for c in both])
         x = torch.randn(batch.latents.shape, generator=generator)
         path = times(steps, float(pipeline.scheduler.config.shift)).tolist()
-        for t, t_next in zip(path, path[1:], strict=False):
+        for t, t_next in itertools.pairwise(path):
             inputs = torch.cat([x.expand(2, -1, -1, -1), fixed], 1)
             yield inputs.numpy(), np.full(2, t * 1000, np.float32), context.numpy(), clinical.numpy()
             out = pipeline.denoise(inputs, t * 1000, context, clinical)

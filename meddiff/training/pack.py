@@ -16,7 +16,7 @@ from meddiff.diffusion.checkpoint import PackInfo, save_pack
 from meddiff.diffusion.pipeline import MedDiffPipeline
 from meddiff.synthesis.finder import TYPES
 
-SHIFT = 1.5  # of the sampling times towards noise
+SHIFT = 4.0  # of the sampling times towards noise
 
 
 def average_of(state: Path) -> UNet2DConditionModel:

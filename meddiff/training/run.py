@@ -113,6 +113,7 @@ class Average(nn.Module):
 
         self.module = copy.deepcopy(module).requires_grad_(False).eval()
         self.decay = decay
+        self.count: Tensor
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
@@ -123,8 +124,8 @@ class Average(nn.Module):
         decay = min(self.decay, (1 + n) / (10 + n))
         for mean, value in zip(self.module.parameters(), module.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
-        for mean, value in zip(self.module.buffers(), module.buffers(), strict=True):
-            mean.copy_(value)
+        for kept, now in zip(self.module.buffers(), module.buffers(), strict=True):
+            kept.copy_(now)
 
 
 def learning_rate(peak: float, step: int, gone: float, warmup: int = 100, floor: float = 0.03) -> float:
@@ -142,6 +143,6 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
 def write_sheet(pictures: Tensor, path: Path, columns: int) -> None:
     """Pictures [N, 1, H, W] in [0, 1] as one PNG, `columns` a row."""
     array = (pictures.clamp(0, 1) * 255).round().byte().squeeze(1).cpu().numpy()
-    rows = [np.hstack(array[i : i + columns]) for i in range(0, len(array) - columns + 1, columns)]
+    rows = [np.hstack(list(array[i : i + columns])) for i in range(0, len(array) - columns + 1, columns)]
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.vstack(rows)).save(path)

@@ -1,5 +1,7 @@
 """What was shown as kept is there, whatever happens."""
 
+import dataclasses
+import hashlib
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import pytest
 
 from meddiff.bank import Bank
 from meddiff.case import Case, Finding, Findings, MedDiffError, Plane, Provenance, Request, pixel_sha256
+from meddiff.exchange.png import png_bytes
 from meddiff.marking import SealedCase, seal
 
 
@@ -85,10 +88,12 @@ def test_deleting_takes_it_out_and_unknown_ids_are_said(bank):
 def test_a_damaged_file_is_told_not_shown(bank):
     kept = make_case(1)
     name = bank.keep(kept)
-    path = bank._object(pixel_sha256(kept.image.pixels))
+    path = bank._object(hashlib.sha256(png_bytes(kept.image)).hexdigest())
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(MedDiffError, match="not what was kept"):
         bank.open(name)
+    bank.keep(kept)  # mends it
+    assert np.array_equal(bank.open(name).image.pixels, kept.image.pixels)
 
 
 def test_tidy_removes_old_orphans_only(bank):
@@ -112,6 +117,54 @@ def test_backgrounds_come_back_and_changed_ones_are_refused(bank):
         bank.open_background(digest)
     with pytest.raises(MedDiffError, match="not in the bank"):
         bank.open_background("0" * 64)
+
+
+def test_a_case_without_a_lesion_keeps_its_two_roles(bank):
+    kept = make_case(1)
+    twin = kept.image.provenance.model_copy(update={"role": "twin"})
+    pixels = np.zeros((128, 128), np.uint8)
+    pixels[20:90, 30:100] = 90
+    twin = twin.model_copy(update={"pixel_sha256": pixel_sha256(pixels)})
+    same = SealedCase(kept.case, seal(pixels, twin.model_copy(update={"role": "case"})), seal(pixels, twin), kept.mask)
+    back = bank.open(bank.keep(same))
+    assert (back.image.provenance.role, back.twin.provenance.role) == ("case", "twin")
+    assert np.array_equal(back.image.pixels, back.twin.pixels)
+
+
+def test_a_changed_record_in_a_kept_picture_is_told(bank):
+    kept = make_case(1)
+    name = bank.keep(kept)
+    other = make_case(2)
+    bank._object(hashlib.sha256(png_bytes(kept.image)).hexdigest()).write_bytes(png_bytes(other.image))  # a sound PNG
+    with pytest.raises(MedDiffError, match="not what was kept"):
+        bank.open(name)
+
+
+def test_the_newest_case_comes_first(bank):
+    names = [bank.keep(make_case(seed)) for seed in (3, 1, 2)]
+    assert [case.id for case in bank.list()] == names[::-1]
+
+
+def test_tidy_removes_backgrounds_that_no_case_needs(bank):
+    pixels = np.arange(100 * 100, dtype=np.uint16).reshape(100, 100)
+    needed, unused = bank.keep_background(pixels), bank.keep_background(pixels + 1)
+    kept = make_case(1)
+    request = kept.case.request.model_copy(update={"background_sha256": needed})
+    bank.keep(dataclasses.replace(kept, case=kept.case.model_copy(update={"request": request})))
+    old = time.time() - 3 * 24 * 3600
+    for path in (bank.folder / "backgrounds").iterdir():
+        assert path.stat().st_mode & 0o077 == 0  # nobody else reads what may show a patient
+        os.utime(path, (old, old))
+    assert bank.tidy() == 1
+    assert np.array_equal(bank.open_background(needed), pixels)
+    with pytest.raises(MedDiffError, match="not in the bank"):
+        bank.open_background(unused)
+
+
+def test_a_database_that_is_none_is_one_sentence(tmp_path):
+    (tmp_path / "bank.sqlite").write_bytes(b"hello " * 2000)
+    with pytest.raises(MedDiffError, match=r"cannot be opened: file is not a database\. Check"):
+        Bank(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
@@ -148,3 +201,10 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_shown_as_kept(tmp_path):
     assert set(shown) <= kept
     for name in kept:
         bank.open(name)
+    old = time.time() - 3600
+    for path in (bank.folder / "objects").glob("*/*"):
+        os.utime(path, (old, old))
+    bank.tidy()
+    for name in kept:
+        bank.open(name)
+    assert len(list((bank.folder / "objects").glob("*/*"))) == 2 * len(kept) + 1  # one outline serves them all

@@ -1,11 +1,20 @@
 """Nothing leaves without its mark."""
 
+import dataclasses
+import hashlib
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import meddiff
 from meddiff.case import MedDiffError, Provenance, Request, pixel_sha256
 from meddiff.exchange import WRITERS
-from meddiff.marking import SealedImage, seal
+from meddiff.exchange.png import png_bytes
+from meddiff.marking import SealedImage, seal, thumbnail
+from meddiff.marking.provenance import read_png
+from meddiff.marking.seal import reopen
 from meddiff.marking.stamp import anatomy_of, stamp
 
 
@@ -87,3 +96,83 @@ def test_no_writer_takes_unsealed_pixels(name, pixels, tmp_path):
     with pytest.raises(MedDiffError, match="Only sealed images"):
         write(pixels, tmp_path / f"x{ending}")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_seal_cannot_be_carried_to_other_pixels(pixels):
+    sealed = sealed_of(pixels)
+    with pytest.raises(ValueError, match="key"):
+        dataclasses.replace(sealed, pixels=pixels)
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        sealed.pixels.setflags(write=True)
+
+
+@pytest.mark.parametrize("level", [0.02, 0.3, 0.7])
+@pytest.mark.parametrize("width", [0.01, 0.2, 3.0])
+def test_sixteen_bit_words_can_be_read_at_any_window_that_shows_the_picture(phantom, level, width):
+    deep = (phantom * 3000).astype(np.uint16)
+    sealed = sealed_of(deep)
+    low, span = level * 3000 - width * 1500, width * 3000
+    shown = np.clip((sealed.pixels - low) / span, 0, 1)
+    words = shown[sealed.box.area]
+    assert words.max() == shown[sealed.outside_stamp].max()  # as bright as anything
+    assert words.min() == shown.min()
+    assert words.max() - words.min() > 0.2
+
+
+def test_case_and_twin_carry_the_stamp_in_one_place(pixels, phantom_mask):
+    sealed = sealed_of(pixels, phantom_mask)
+    without = pixels.copy()
+    without[phantom_mask] = 0
+    without[-40:, :60] = 200  # where a stamp of its own would not go
+    record = sealed.provenance.model_copy(update={"role": "twin", "pixel_sha256": pixel_sha256(without)})
+    twin = seal(without, record, beside=sealed)
+    assert twin.box == sealed.box
+    assert np.array_equal(twin.pixels[twin.box.area], sealed.pixels[sealed.box.area])
+    assert np.array_equal(twin.pixels[twin.outside_stamp], without[sealed.outside_stamp[:256]])
+    with pytest.raises(MedDiffError, match="sealed together"):
+        seal(without, record.model_copy(update={"case_id": "MD-other"}), beside=sealed)
+
+
+def test_an_outline_fits_its_picture_though_rows_were_appended():
+    full = np.random.default_rng(0).integers(90, 160, (128, 128), dtype=np.uint8)
+    sealed = sealed_of(full)
+    mask = np.zeros(full.shape, bool)
+    mask[30:40, 50:55] = True
+    fitted = sealed.fit(mask)
+    assert fitted.shape == sealed.pixels.shape and sealed.height == 128
+    assert np.array_equal(fitted[:128], mask) and not fitted[128:].any()
+    with pytest.raises(MedDiffError, match="has 64 x 64 pixels and its picture 128 x 128"):
+        sealed.fit(mask[:64, :64])
+
+
+@pytest.mark.parametrize("columns", [64, 96, 128])
+def test_words_are_never_cut_off(columns):
+    full = np.random.default_rng(0).integers(90, 160, (128, columns), dtype=np.uint8)
+    box = sealed_of(full).box
+    assert box.width <= columns and box.appended_rows == box.height
+    with pytest.raises(MedDiffError, match="no room for the words"):
+        sealed_of(full[:, :40])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_thumbnail_says_what_it_is_in_words_and_in_its_record(phantom, kind):
+    sealed = sealed_of((phantom * 255).astype(kind))
+    data = thumbnail(sealed, width=160)
+    pixels, record, spacing, box = read_png(data, "thumbnail")
+    assert pixels.shape == (160 + box.appended_rows, 160) and pixels.dtype == np.uint8
+    assert record == sealed.provenance
+    assert spacing == pytest.approx((0.98 * 1.6, 0.98 * 1.6))
+    assert box.height >= 2 * 9 and pixels[box.area].max() > 200  # two lines of the smallest size that can be read
+    with pytest.raises(MedDiffError, match="Only sealed images"):
+        thumbnail(sealed.pixels)
+
+
+def test_only_what_was_sealed_is_reopened_and_only_by_the_bank(pixels):
+    data = png_bytes(sealed_of(pixels))
+    name = hashlib.sha256(data).hexdigest()
+    assert np.array_equal(reopen(data, name, "a.png").pixels, sealed_of(pixels).pixels)
+    with pytest.raises(MedDiffError, match=r"a\.png is not what was kept"):
+        reopen(data[:-1], name, "a.png")
+    house = Path(meddiff.__file__).parent
+    users = {str(path.relative_to(house)) for path in house.rglob("*.py") if re.search(r"\breopen\b", path.read_text())}
+    assert users == {"marking/seal.py", "bank/store.py"}

@@ -13,7 +13,9 @@ class Painted:
     """A finder whose answers are known: what is brighter than 0.6 inside the head is the lesion."""
 
     def find(self, pictures):
-        bright = np.stack([(p > 0.6) & ndimage.binary_erosion(p > 0.2, iterations=25) for p in pictures])
+        bright = np.stack(
+            [(p > 0.6) & ndimage.binary_erosion(ndimage.binary_fill_holes(p > 0.2), iterations=16) for p in pictures]
+        )
         return Found(bright.astype(np.float32), np.tile([0.1, 0.8, 0.1], (len(pictures), 1)))
 
 
