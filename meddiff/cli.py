@@ -291,7 +291,7 @@ def write_case(case: SealedCase, folder: Path, formats: list[str]) -> list[Path]
     Raises:
         MedDiffError: when the folder cannot be written; nothing half-written remains.
     """
-    from meddiff.exchange import WRITERS, write_mask_png
+    from meddiff.exchange import WRITERS, write_mask_nifti, write_mask_png
     from meddiff.exchange.atomic import write_atomic
 
     written = []
@@ -299,7 +299,9 @@ def write_case(case: SealedCase, folder: Path, formats: list[str]) -> list[Path]
         ending, write = WRITERS[name]
         written.append(write(case.image, folder / f"{case.case.id}{ending}"))
         written.append(write(case.twin, folder / f"{case.case.id}-twin{ending}"))
-    written.append(write_mask_png(case.mask, folder / f"{case.case.id}-outline.png"))
+    written.append(write_mask_png(case.mask, folder / f"{case.case.id}-outline.png", case.image))
+    if "nifti" in formats:
+        written.append(write_mask_nifti(case.mask, folder / f"{case.case.id}-outline.nii.gz", case.image))
     record = case.case.model_dump_json(indent=1) + "\n"
     written.append(
         write_atomic(folder / f"{case.case.id}-record.json", lambda t: t.write_text(record, encoding="utf-8"))

@@ -4,7 +4,22 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from meddiff.case import Finding, Findings, MaskSpec, MedDiffError, Plane, Request, Task, pixel_sha256
+from meddiff.case import (
+    Case,
+    Clinical,
+    Finding,
+    Findings,
+    MaskSpec,
+    Measurement,
+    MedDiffError,
+    Plane,
+    Provenance,
+    Request,
+    Sex,
+    Task,
+    Tolerance,
+    pixel_sha256,
+)
 
 
 def test_a_request_survives_json_and_keeps_its_id():
@@ -14,11 +29,48 @@ def test_a_request_survives_json_and_keeps_its_id():
     assert again.case_id() == request.case_id()
 
 
-def test_anything_that_decides_the_pixels_changes_the_id():
+OTHER_VALUES = {
+    "task": Task.REMOVE,
+    "pack": "another-pack",
+    "pack_sha256": "f" * 64,
+    "sentence": "left frontal glioma",
+    "findings": Findings(plane=Plane.CORONAL),
+    "mask": MaskSpec(sample_seed=4),
+    "clinical": Clinical(age_years=60, sex=Sex.FEMALE),
+    "background_sha256": "0" * 64,
+    "edit_margin_mm": 9.0,
+    "seed": 2,
+    "steps": 17,
+    "guidance": 2.5,
+    "precision": "fp32",
+    "tolerance": Tolerance(redraws=0),
+}
+
+
+def test_every_field_of_a_request_changes_the_id():
+    assert OTHER_VALUES.keys() == Request.model_fields.keys()
     request = Request(seed=1)
-    changed = [{"seed": 2}, {"steps": 17}, {"guidance": 2.5}, {"precision": "fp32"}, {"edit_margin_mm": 9.0}]
-    ids = {request.model_copy(update=update).case_id() for update in changed}
-    assert len(ids | {request.case_id()}) == len(changed) + 1
+    ids = {request.model_copy(update={name: value}).case_id() for name, value in OTHER_VALUES.items()}
+    assert len(ids | {request.case_id()}) == len(OTHER_VALUES) + 1
+
+
+def test_records_with_words_of_other_scripts_survive_json():
+    request = Request(sentence="左额叶 30 mm, Größe ½", seed=3)
+    case = Case(id=request.case_id(), request=request, measurements=(Measurement(name="Ø", asked="30", measured="29"),))
+    assert Case.model_validate_json(case.canonical_json()) == case
+    provenance = Provenance(case_id=case.id, request=request, pack="p", pack_sha256="a", pixel_sha256="b")
+    assert Provenance.model_validate_json(provenance.canonical_json()) == provenance
+    assert "Not for diagnosis" in provenance.notice
+
+
+def test_a_record_cannot_be_changed():
+    with pytest.raises(ValidationError, match="frozen"):
+        Request().seed = 5
+
+
+def test_a_request_without_a_drawn_outline_says_so():
+    with pytest.raises(MedDiffError, match="draw one"):
+        MaskSpec(sample_seed=1).to_array()
 
 
 def test_a_mask_comes_back_pixel_for_pixel():
@@ -33,7 +85,15 @@ def test_a_damaged_outline_is_said_to_be_damaged(png):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"precision": "int4"}, {"steps": 0}, {"seed": -1}, {"task": Task.INSERT}, {"colour": "red"}]
+    "wrong",
+    [
+        {"precision": "int4"},
+        {"steps": 0},
+        {"seed": -1},
+        {"task": Task.INSERT},
+        {"colour": "red"},
+        {"guidance": float("nan")},
+    ],
 )
 def test_a_request_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValidationError):

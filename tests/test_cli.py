@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from meddiff.case import MedDiffError
 from meddiff.cli import main
 
 SENTENCE = "Axial T1 post-contrast, ring-enhancing left frontal glioma, 35 mm"
@@ -23,7 +24,7 @@ def test_generate_writes_case_twin_outline_and_record_in_every_format(tiny_house
     out = tiny_house / "out"
     code = main(["generate", SENTENCE, "--seed", "7", "--count", "2", "--out", str(out), "--format", "png", "--format", "dicom", "--format", "nifti", *FAST])  # fmt: skip
     assert code == 0
-    for ending, count in ((".png", 6), (".dcm", 4), (".nii.gz", 4), ("-record.json", 2)):
+    for ending, count in ((".png", 6), (".dcm", 4), (".nii.gz", 6), ("-record.json", 2)):
         assert len(list(out.glob(f"*{ending}"))) == count, ending
     record = json.loads(next(out.glob("*-record.json")).read_text())
     assert record["request"]["sentence"].startswith("Axial T1 post-contrast")
@@ -63,6 +64,7 @@ def test_insert_and_remove_on_an_own_slice_are_rebuilt_from_the_file_alone(tiny_
         (["generate", SENTENCE, "--out", "{out}", "--mask", "{out}/none.png"], "none.png"),
         (["generate", SENTENCE, "--out", "{out}", "--age", "400"], "age_years"),
         (["generate", SENTENCE, "--out", "{out}", "--steps", "-3"], "steps"),
+        (["generate", SENTENCE, "--out", "{out}", "--steps", "0"], "steps"),
         (["insert", SENTENCE, "--out", "{out}", "--background", "{out}/none.dcm"], "no file"),
         (["rebuild", "MD-000000000000"], "no case"),
         (["bank", "show"], "Name the case"),
@@ -86,6 +88,40 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tiny_house, capsys,
     assert main(["generate", SENTENCE, "--out", str(tiny_house / "out"), *FAST]) == 2
     assert "the disk is full" in capsys.readouterr().err
     assert not list((tiny_house / "out").iterdir())
+
+
+def test_a_disk_that_fills_up_amid_a_case_leaves_none_of_its_files(tiny_house, capsys, monkeypatch):
+    from meddiff import exchange
+
+    def full(*_):
+        raise MedDiffError("the disk is full")
+
+    monkeypatch.setattr(exchange, "write_mask_png", full)  # case and twin are written before it
+    out = tiny_house / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("kept")
+    assert main(["generate", SENTENCE, "--out", str(out), *FAST]) == 2
+    assert "the disk is full" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+
+
+def test_an_interrupt_is_one_sentence_and_exit_code_130(tiny_house, capsys, monkeypatch):
+    from meddiff.synthesis.studio import Studio
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Studio, "make", stop)
+    assert main(["generate", SENTENCE, "--out", str(tiny_house / "out"), *FAST]) == 130
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tiny_house / "out").exists()
+
+
+def test_the_sentence_is_recorded_as_it_was_typed(tiny_house):
+    typed = "axial T1 post contrast, left frontal glioma with ring enhancement, 35 mm"
+    assert main(["generate", typed, "--out", str(tiny_house / "out"), *FAST]) == 0
+    record = json.loads(next((tiny_house / "out").glob("*-record.json")).read_text())
+    assert record["request"]["sentence"] == typed
 
 
 def test_recipes_explain_themselves(capsys):

@@ -450,10 +450,10 @@ def fill_from_pathology(findings: Findings, seed: int) -> Findings:
         low, typical, high = pathology.size_mm.min, pathology.size_mm.typical, pathology.size_mm.max
         size = rng.triangular(low, high, typical)
     else:
-        side, size = rng.choice(["left", "right"]), rng.triangular(12, 60, 30)
+        side, size = rng.choice([Side.LEFT, Side.RIGHT]), rng.triangular(12, 60, 30)
     if finding.side is Side.UNKNOWN and findings.plane is not Plane.SAGITTAL:
         region = filled.get("region", finding.region)
-        filled["side"] = Side.MIDLINE if region is Region.SELLAR else Side(side)
+        filled["side"] = Side.MIDLINE if region is Region.SELLAR else side
     if finding.size_mm is None:
         filled["size_mm"] = float(round(size))
     return findings.model_copy(update={"finding": finding.model_copy(update=filled)})

@@ -68,8 +68,9 @@ def openvino_denoise(folder: Path, threads: int = 0) -> Denoise:
         count = len(inputs)
         if count not in compiled:
             shaped = network.clone()
+            shapes = (inputs.shape, (count,), context.shape, clinical.shape)
             shaped.reshape(
-                [[count, *inputs.shape[1:]], [count], [count, *context.shape[1:]], [count, clinical.shape[1]]]
+                {port: ov.PartialShape(list(shape)) for port, shape in zip(shaped.inputs, shapes, strict=True)}
             )
             compiled[count] = core.compile_model(shaped, "CPU", options)
         times = np.full(count, time, np.float32)

@@ -310,7 +310,7 @@ class Studio:
         )
         avoid = ndimage.binary_dilation(outline, iterations=3) if outline.any() else None
 
-        def sealed(pixels: np.ndarray, role: str) -> SealedImage:
+        def sealed(pixels: np.ndarray, role: str, beside: SealedImage | None = None) -> SealedImage:
             provenance = Provenance(
                 case_id=case.id,
                 role=role,
@@ -324,9 +324,10 @@ class Studio:
                 licence=info.licence,
                 created=created,
             )
-            return seal(pixels, provenance, spacing, avoid)
+            return seal(pixels, provenance, spacing, avoid, beside=beside)
 
-        return SealedCase(case, sealed(made.pixels, "case"), sealed(made.twin, "twin"), outline)
+        image = sealed(made.pixels, "case")
+        return SealedCase(case, image, sealed(made.twin, "twin", image), outline)
 
 
 def _drawn_as(findings: Findings) -> str | None:

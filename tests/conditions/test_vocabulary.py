@@ -58,3 +58,53 @@ def test_broken_yaml_is_named(tmp_path):
     (folder / "vocabulary.yaml").write_text("plane: [axial")
     with pytest.raises(MedDiffError, match=r"vocabulary\.yaml"):
         load_vocabulary(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "named"),
+    [
+        ("pathologies/glioma.yaml", "drawn_as: glioma", "drawn_as: sarcoma", r"glioma\.yaml, field drawn_as"),
+        ("pathologies/glioma.yaml", "ring: 0.45", "ring: 0.65", r"glioma\.yaml, field enhancement: .*add up to 1\.2"),
+        ("pathologies/glioma.yaml", "sides: [left, right]", "sides: [top]", r"glioma\.yaml, field sides"),
+        ("pathologies/glioma.yaml", "course:", "curse:", r"glioma\.yaml, field (course|curse)"),
+        ("pathologies/glioma.yaml", "key: glioma\n", "key: gliom\n", r"glioma\.yaml, field (key|the file)"),
+        ("pathologies/germinoma.yaml", "drawn_note: ", "drawn_note: '' #", r"germinoma\.yaml, .*drawn_note is missing"),
+    ],
+)
+def test_every_kind_of_wrong_field_is_named(tmp_path, name, old, new, named):
+    folder = copy_prompts(tmp_path)
+    path = folder / name
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(MedDiffError, match=named):
+        load_pathologies(folder)
+
+
+def test_a_value_without_a_word_is_named(tmp_path):
+    folder = copy_prompts(tmp_path)
+    path = folder / "vocabulary.yaml"
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("  sellar:")]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(MedDiffError, match=r"vocabulary\.yaml, .*region has no word for 'sellar'"):
+        load_vocabulary(folder)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    folder = copy_prompts(tmp_path)
+    (folder / "pathologies" / "glioma.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(MedDiffError, match=r"glioma\.yaml cannot be read"):
+        load_pathologies(folder)
+
+
+def test_the_folder_without_pathologies_is_named(tmp_path):
+    with pytest.raises(MedDiffError, match="No pathology lies in"):
+        load_pathologies(tmp_path)
+
+
+def test_each_shipped_pathology_teaches_three_to_five_points_with_a_dated_source():
+    for key, pathology in load_pathologies().items():
+        assert 3 <= len(pathology.teaching_points) <= 5, key
+        assert all(source.rstrip(".")[-4:].isdigit() for source in pathology.sources), key
+        assert {"T1 post-contrast", "planes"} <= set(pathology.looks), key
+        assert len(pathology.looks) >= 3, key

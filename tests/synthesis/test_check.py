@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from meddiff.case import Finding, Findings, Plane, Request, Side, Status
+from meddiff.case import Finding, Findings, Margin, Plane, Region, Request, Side, Status, Task
 from meddiff.synthesis.check import check, dice
 from meddiff.synthesis.finder import Found
 
@@ -49,6 +49,55 @@ def test_a_lesion_that_is_missing_elsewhere_or_left_in_the_twin_is_rejected_in_w
 
 def test_one_grey_level_outside_the_edit_region_is_one_too_many(phantom, healthy, phantom_mask):
     assert "outside the edit region" in judge(phantom, healthy, phantom_mask, outside=1).reason
+
+
+def test_a_removal_is_judged_by_what_is_left_not_by_what_was_given(phantom, healthy, phantom_mask):
+    request = Request(task=Task.REMOVE, background_sha256="0" * 64, findings=Findings(plane=Plane.AXIAL))
+
+    def taken_out(given, made):
+        return check(request, None, given, made, phantom_mask, 0, Painted(), 0.98)
+
+    assert taken_out(phantom, healthy).status is Status.ACCEPTED
+    failed = taken_out(phantom, phantom)
+    assert failed.status is Status.REJECTED and "still" in failed.reason
+    assert taken_out(phantom, healthy).score > failed.score
+    assert taken_out(healthy, healthy).status is Status.ACCEPTED  # the given slice is not what is judged
+
+
+def test_a_second_lesion_of_the_given_slice_is_not_held_against_an_insert(phantom, healthy, phantom_mask):
+    rows, columns = np.mgrid[:256, :256]
+    second = np.hypot(rows - 170, columns - 100) < 18
+    request = REQUEST.model_copy(update={"task": Task.INSERT, "background_sha256": "0" * 64})
+    case, given = (np.where(second, np.float32(0.7), picture) for picture in (phantom, healthy))
+    assert check(request, "glioma", case, given, phantom_mask, 0, Painted(), 0.98).status is Status.ACCEPTED
+    assert "none was asked" in judge(case, given, phantom_mask).reason  # where the model made all, it made that one too
+
+
+def test_place_and_margin_stand_beside_what_was_asked(phantom, healthy, phantom_mask):
+    finding = Finding(pathology="glioma", region=Region.FRONTAL, margin=Margin.SMOOTH)
+    request = Request(findings=Findings(plane=Plane.AXIAL, finding=finding))
+    verdict = check(request, "glioma", phantom, healthy, phantom_mask, 0, Painted(), 0.98)
+    rows = {row.name: row for row in verdict.measurements}
+    assert (rows["region"].asked, rows["margin"].asked) == ("frontal", "smooth")
+    assert rows["margin"].measured == "smooth" and "side" not in rows
+
+
+def test_what_no_finder_looked_at_is_said_not_to_be_judged(phantom, healthy, phantom_mask):
+    verdict = check(REQUEST, "glioma", phantom, healthy, phantom_mask, 0, None, 0.98)
+    row = next(row for row in verdict.measurements if row.name == "lesion seen by the finder")
+    assert row.ok is None and "not judged" in row.measured
+
+
+def test_a_slice_without_a_lesion_says_what_the_finder_sees_in_it(phantom, healthy):
+    request = Request(findings=Findings(plane=Plane.AXIAL))
+    nothing = np.zeros(phantom.shape, bool)
+
+    def seen(picture):
+        verdict = check(request, None, picture, picture, nothing, 0, Painted(), 0.98)
+        return next(row for row in verdict.measurements if row.name == "lesion seen by the finder")
+
+    assert seen(healthy).measured == "nothing"
+    assert seen(phantom).value == pytest.approx(30, abs=3)
 
 
 def test_dice_of_known_overlaps():

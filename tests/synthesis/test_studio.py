@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from meddiff.case import MaskSpec, MedDiffError, Plane, Request, Status, Task, Tolerance
+from meddiff.case import Findings, MaskSpec, MedDiffError, Plane, Request, Status, Task, Tolerance
+from meddiff.conditions.masks import edit_region
+from meddiff.exchange import write_png
 from meddiff.imaging.read import Slice
-from meddiff.synthesis.native import carrier, feather, prepare_background
-from meddiff.synthesis.rebuild import rebuild
+from meddiff.synthesis.native import carrier, prepare_background
+from meddiff.synthesis.rebuild import rebuild, rebuild_picture
 from meddiff.synthesis.studio import Studio
 
 SENTENCE = "Axial T1 post-contrast, ring-enhancing left frontal glioma, 35 mm"
@@ -62,10 +66,7 @@ def test_a_real_slice_keeps_every_pixel_outside_the_edit_region(studio, phantom,
     native = prepare_background(background, "MR", 256, 0.98)
     final = studio.complete(request, background, native)
     made = studio.make(final, native)
-    edit = feather(np.ones_like(mask), (1, 1)) > 2  # nothing
     assert made.pixels.dtype == kind and made.pixels.shape == big.shape
-    from meddiff.conditions.masks import edit_region
-
     edit = edit_region(mask, final.edit_margin_mm, (0.49, 0.49))
     assert np.array_equal(made.pixels[~edit], background.stored[~edit])
     assert not np.array_equal(made.pixels[edit], background.stored[edit])
@@ -77,6 +78,32 @@ def test_negative_and_broken_numbers_find_a_carrier():
     shifted = carrier(Slice(whole.astype(np.float32), whole.astype(np.int16)))
     assert np.array_equal(shifted.astype(int) - 1000, whole.astype(int))
     assert carrier(Slice(broken.astype(np.float32), broken)).max() == 65535
+
+
+def test_a_slice_keeps_its_numbers_and_its_bit_depth(phantom):
+    stored = (phantom * 200).astype(np.uint16)  # dark, but of 16 bits
+    kept = carrier(Slice(stored.astype(np.float32), stored))
+    assert kept.dtype == np.uint16 and np.array_equal(kept, stored)
+    scaled = Slice(stored * np.float32(2.3), stored, slope=2.3)  # MR with a rescale slope (0028,1053)
+    assert np.array_equal(carrier(scaled), stored)
+    inverted = Slice(np.float32(stored.max()) - stored, stored, slope=-1, intercept=float(stored.max()))  # MONOCHROME1
+    assert np.array_equal(carrier(inverted), stored.max() - stored)
+
+
+def test_nothing_changes_where_the_models_picture_does_not_reach(studio, phantom):
+    background = own_slice(phantom, spacing=(1.8, 1.8))  # 460 mm wide: the model sees the middle 251 mm
+    native = prepare_background(background, "MR", 256, 0.98)
+    unseen = native.grid.back(np.ones((256, 256), np.float32)) < 1
+    rows, columns = np.mgrid[:256, :256]
+    mask = np.hypot(rows - 70, columns - 128) < 8
+    request = asked(task=Task.INSERT, mask=MaskSpec.from_array(mask), background_sha256="0" * 64, edit_margin_mm=30)
+    made = studio.make(studio.complete(request, background, native), native)
+    assert (edit_region(mask, 30, (1.8, 1.8)) & unseen).any()
+    assert np.array_equal(made.pixels[unseen], native.pixels[unseen])
+    assert not np.array_equal(made.pixels, native.pixels)
+    beyond = asked(task=Task.INSERT, mask=MaskSpec.from_array(np.roll(mask, -14, 0)), background_sha256="0" * 64)
+    with pytest.raises(MedDiffError, match="that the model sees"):
+        studio.complete(beyond, background, native)
 
 
 def test_what_misses_its_tolerance_is_redrawn_then_rejected_with_the_reason(studio, monkeypatch):
@@ -105,6 +132,17 @@ def test_rebuilding_gives_the_same_pixels_and_says_why_where_not(studio):
     assert not report.identical and report.largest_difference > 0 and report.note
 
 
+def test_a_picture_that_was_cut_since_is_refused_in_words(studio, tmp_path):
+    path = write_png(next(studio.create(asked())).image, tmp_path / "case.png")
+    assert rebuild_picture(path, studio).identical
+    with Image.open(path) as image:
+        info = PngInfo()
+        info.add_itxt("MedDiff", image.text["MedDiff"])
+        image.crop((0, 0, 200, 200)).save(tmp_path / "cut.png", pnginfo=info)
+    with pytest.raises(MedDiffError, match="cut or resized"):
+        rebuild_picture(tmp_path / "cut.png", studio)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -113,11 +151,20 @@ def test_rebuilding_gives_the_same_pixels_and_says_why_where_not(studio):
         ({"mask": MaskSpec.from_array(np.eye(256) * 0 + (np.arange(256) < 12)[:, None])}, "head|large|outside"),
         ({"mask": MaskSpec.from_array(np.ones((100, 256)))}, "same picture"),
         ({"task": Task.INSERT, "background_sha256": "0" * 64}, "background"),
+        ({"sentence": "Axial T1 post-contrast, no focal lesion", "mask": MaskSpec.from_array(np.eye(256))}, "no lesion"),
+        ({"tolerance": Tolerance(redraws=-1)}, "redraws"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_before_the_first_pass(studio, changes, words):
     with pytest.raises(MedDiffError, match=words):
         next(studio.create(asked(**changes)))
+
+
+@pytest.mark.parametrize("sentence", ["", "Axial T1 post-contrast, no focal lesion"])
+def test_nothing_cannot_be_put_into_a_slice(studio, phantom, sentence):
+    request = asked(task=Task.INSERT, sentence=sentence, findings=Findings(), background_sha256="0" * 64)
+    with pytest.raises(MedDiffError, match="no lesion"):
+        next(studio.create(request, own_slice(phantom)))
 
 
 def test_a_ct_is_no_background_for_an_mr_pack(studio, phantom, phantom_mask):
