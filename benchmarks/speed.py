@@ -35,7 +35,7 @@ def one(precision: str, count: int) -> dict[str, object]:
     list(studio.create(request))  # warm
     first = time.perf_counter() - begun
     begun = time.perf_counter()
-    pictures = [np.asarray(case.image.pixels).tolist() for case in studio.create(request, count=count)]
+    pictures = [case.image.pixels[: case.image.height].tolist() for case in studio.create(request, count=count)]
     seconds = (time.perf_counter() - begun) / count
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     return {

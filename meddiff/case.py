@@ -181,12 +181,12 @@ class MaskSpec(Record):
 class Tolerance(Record):
     """How far a case may miss its request before it is redrawn. Sizes in mm, places as a share of the lesion's diameter."""
 
-    dice: float = 0.5
-    size_relative: float = 0.35
-    size_mm: float = 6.0  # whichever of the two sizes allows more counts
-    centroid_mm: float = 10.0
-    outside_grey_levels: int = 0
-    redraws: int = 2
+    dice: Annotated[float, Field(ge=0, le=1)] = 0.5
+    size_relative: Annotated[float, Field(ge=0)] = 0.35
+    size_mm: Annotated[float, Field(ge=0)] = 6.0  # whichever of the two sizes allows more counts
+    centroid_mm: Annotated[float, Field(ge=0)] = 10.0
+    outside_grey_levels: Annotated[int, Field(ge=0)] = 0
+    redraws: Annotated[int, Field(ge=0, le=20)] = 2
 
 
 class Request(Record):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -184,7 +185,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"meddiff: {field}: {first['msg']}, not {first['input']!r}.", file=sys.stderr)
     except OSError as error:
         print(
-            f"meddiff: {error.strerror or error}: {error.filename or ''} Nothing was lost; free space or choose another folder.",
+            f"meddiff: {': '.join(str(part) for part in (error.strerror or error, error.filename) if part)}. "
+            "Nothing was lost: free some space or choose another folder.",
             file=sys.stderr,
         )
     except KeyboardInterrupt:
@@ -210,7 +212,7 @@ def _request(args: argparse.Namespace, task: Task, sentence: str, pack_steps: in
     from meddiff.conditions.masks import read_mask
     from meddiff.conditions.prompt import read_clinical, read_sentence
 
-    findings = read_sentence(sentence) if sentence else Findings()
+    said_in_full = findings = read_sentence(sentence) if sentence else Findings()
     if args.plane and findings.plane is None:
         findings = findings.model_copy(update={"plane": Plane(args.plane)})
     if args.size is not None and findings.finding is not None and findings.finding.size_mm is None:
@@ -221,14 +223,14 @@ def _request(args: argparse.Namespace, task: Task, sentence: str, pack_steps: in
     return Request(
         task=task,
         pack=args.pack,
-        sentence="",
+        sentence=sentence if findings == said_in_full else "",  # a sentence wins over findings
         findings=findings,
         mask=MaskSpec.from_array(read_mask(args.mask)) if args.mask else None,
         clinical=Clinical(age_years=age, sex=Sex(args.sex) if args.sex else said.sex),
         background_sha256=None if task is Task.GENERATE else "0" * 64,  # replaced by the real one when the file is read
         edit_margin_mm=args.margin,
         seed=args.seed,
-        steps=args.steps or pack_steps,
+        steps=pack_steps if args.steps is None else args.steps,
         guidance=pack_guidance if args.guidance is None else args.guidance,
         precision=args.precision,
         tolerance=Tolerance(redraws=args.redraws),
@@ -288,25 +290,29 @@ def _make(args: argparse.Namespace, task: Task, sentence: str) -> int:
 def write_case(case: SealedCase, folder: Path, formats: list[str]) -> list[Path]:
     """Writes case, twin, outline and record into a folder; returns the files.
 
+    All are written beside the folder's files first and then renamed: a case is there with all its files, or not at all.
+
     Raises:
         MedDiffError: when the folder cannot be written; nothing half-written remains.
+        OSError: when it cannot be made.
     """
     from meddiff.exchange import WRITERS, write_mask_nifti, write_mask_png
     from meddiff.exchange.atomic import write_atomic
 
-    written = []
-    for name in dict.fromkeys(formats):
-        ending, write = WRITERS[name]
-        written.append(write(case.image, folder / f"{case.case.id}{ending}"))
-        written.append(write(case.twin, folder / f"{case.case.id}-twin{ending}"))
-    written.append(write_mask_png(case.mask, folder / f"{case.case.id}-outline.png", case.image))
-    if "nifti" in formats:
-        written.append(write_mask_nifti(case.mask, folder / f"{case.case.id}-outline.nii.gz", case.image))
-    record = case.case.model_dump_json(indent=1) + "\n"
-    written.append(
-        write_atomic(folder / f"{case.case.id}-record.json", lambda t: t.write_text(record, encoding="utf-8"))
-    )
-    return written
+    name = case.case.id
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".meddiff-") as hidden:
+        stage = Path(hidden)
+        for kind in dict.fromkeys(formats):
+            ending, write = WRITERS[kind]
+            write(case.image, stage / f"{name}{ending}")
+            write(case.twin, stage / f"{name}-twin{ending}")
+        write_mask_png(case.mask, stage / f"{name}-outline.png", case.image)
+        if "nifti" in formats:
+            write_mask_nifti(case.mask, stage / f"{name}-outline.nii.gz", case.image)
+        record = case.case.model_dump_json(indent=1) + "\n"
+        write_atomic(stage / f"{name}-record.json", lambda t: t.write_text(record, encoding="utf-8"))
+        return [path.replace(folder / path.name) for path in sorted(stage.iterdir())]
 
 
 def table(case: SealedCase) -> str:
@@ -361,7 +367,6 @@ def _rebuild(args: argparse.Namespace) -> int:
                 pixels.astype("float32"),
                 pixels,
                 spacing_mm=kept.case.spacing_mm,
-                modality="MR",
                 plane=request.findings.plane,
             )
         report = rebuild(kept, studio, background)

@@ -64,15 +64,16 @@ def test_insert_and_remove_on_an_own_slice_are_rebuilt_from_the_file_alone(tiny_
         (["generate", SENTENCE, "--out", "{out}", "--mask", "{out}/none.png"], "none.png"),
         (["generate", SENTENCE, "--out", "{out}", "--age", "400"], "age_years"),
         (["generate", SENTENCE, "--out", "{out}", "--steps", "-3"], "steps"),
-        (["generate", SENTENCE, "--out", "{out}", "--steps", "0"], "steps"),
+        (["generate", SENTENCE, "--out", "{out}", "--steps", "0", "--precision", "fp32"], "steps"),
         (["insert", SENTENCE, "--out", "{out}", "--background", "{out}/none.dcm"], "no file"),
+        (["generate", SENTENCE, "--out", "{out}", "--redraws", "-1"], "redraws"),
         (["rebuild", "MD-000000000000"], "no case"),
         (["bank", "show"], "Name the case"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_two(tiny_house, capsys, arguments, words):
     out = tiny_house / "out"
-    assert main([part.replace("{out}", str(out)) for part in arguments] + (FAST if arguments[0] in ("generate", "insert") and "--steps" not in arguments else [])) == 2  # fmt: skip
+    assert main([part.replace("{out}", str(out)) for part in arguments] + (FAST if arguments[0] in ("generate", "insert") and not {"--steps", "--redraws"} & {*arguments} else [])) == 2  # fmt: skip
     said = capsys.readouterr().err
     assert words in said and said.count("\n") == 1 and "Traceback" not in said
     assert not out.exists() or not list(out.iterdir())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from meddiff.case import Measurement, Plane, Request, Side, Status, Task
+from meddiff.case import Measurement, Plane, Request, Status, Task
 from meddiff.conditions.measure import longest_diameter_mm, measure_lesion
 from meddiff.synthesis.finder import TYPES, LesionFinder
 
@@ -71,9 +72,15 @@ def check(
     )
     finding = request.findings.finding
     score = 0.0
-    if outline.any() and finder is not None:
+    if finder is None:
+        judge("lesion seen by the finder", "", "not judged: this pack has no finder", None)
+    elif not outline.any():
+        _look_for_any(picture, finder, spacing_mm, judge)
+    elif request.task is Task.REMOVE:
+        score = _judge_removal(picture, twin, outline, finder, judge)
+    else:
         score = _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm, judge)
-    if outline.any():
+    if outline.any() and request.task is not Task.REMOVE:
         seen = measure_lesion(picture, outline, request.findings.plane or Plane.AXIAL, (spacing_mm, spacing_mm))
         asked = finding.enhancement.value if finding else "unknown"
         judge("enhancement in the outline", asked, seen.enhancement.value, None)
@@ -81,12 +88,40 @@ def check(
         judge(
             "conspicuity",
             asked,
-            f"{seen.conspicuity.value} ({abs(seen.contrast) / seen.noise:.1f})",
+            f"{seen.conspicuity.value} ({abs(seen.part_contrast) / seen.noise:.1f})",
             None,
-            value=abs(seen.contrast) / seen.noise,
+            value=abs(seen.part_contrast) / seen.noise,
         )
     status = Status.REJECTED if misses else Status.ACCEPTED
     return Verdict(tuple(rows), status, "; ".join(misses), score - len(misses))
+
+
+def _look_for_any(picture: np.ndarray, finder: LesionFinder, spacing_mm: float, judge: Callable[..., None]) -> None:
+    """For information only: the finder was trained on slices with a lesion, what it sees in others is no verdict."""
+    seen_mm = longest_diameter_mm(finder.find(picture[None]).mask()[0], (spacing_mm, spacing_mm))
+    judge(
+        "lesion seen by the finder", "nothing", f"{seen_mm:.0f} mm across" if seen_mm else "nothing", None, "", seen_mm
+    )
+
+
+def _judge_removal(
+    given: np.ndarray, made: np.ndarray, outline: np.ndarray, finder: LesionFinder, judge: Callable[..., None]
+) -> float:
+    """What counts is what is left in the made picture; the given one is as it is, and no seed changes it."""
+    near = ndimage.binary_dilation(outline, iterations=NEAR)
+    before, after = finder.find(np.stack([given, made])).mask()
+    overlap = dice(before & near, outline)
+    judge("overlap with the lesion seen before (Dice)", "", f"{overlap:.2f}", None, "", overlap)
+    left = float((after & near).sum() / outline.sum())
+    judge(
+        "lesion left",
+        "nothing",
+        f"{left:.0%} of the outline's area",
+        left <= STRAY_LIMIT,
+        f"the finder still sees a lesion that should have been taken out ({left:.0%} of the outline's area)",
+        left,
+    )
+    return -left
 
 
 def _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm, judge) -> float:  # type: ignore[no-untyped-def]
@@ -95,6 +130,8 @@ def _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm,
     near = ndimage.binary_dilation(outline, iterations=NEAR)
     with_lesion, without = found.mask()
     here, elsewhere = with_lesion & near, with_lesion & ~near
+    if request.task is Task.INSERT:  # what the given slice already shows was not made here
+        elsewhere &= ~without
     overlap = dice(here, outline)
     judge(
         "overlap with the outline (Dice)",
@@ -142,8 +179,10 @@ def _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm,
         "lesion left in the twin",
         "nothing",
         f"{left:.0%} of the outline's area",
-        left <= STRAY_LIMIT if request.task is not Task.REMOVE else None,
-        "the twin, which should have none, still shows a lesion",
+        left <= STRAY_LIMIT,
+        "the slice given already shows a lesion in this place"
+        if request.task is Task.INSERT
+        else "the twin, which should have none, still shows a lesion",
         left,
     )
     if drawn_as in TYPES:
@@ -156,9 +195,10 @@ def _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm,
             None,
             value=share,
         )
-    if finding and finding.side is not Side.UNKNOWN and here.any():
-        plane = request.findings.plane or Plane.AXIAL
-        judge(
-            "side", finding.side.value, measure_lesion(picture, here, plane, (spacing_mm, spacing_mm)).side.value, None
-        )
+    if finding and here.any():
+        measures = measure_lesion(picture, here, request.findings.plane or Plane.AXIAL, (spacing_mm, spacing_mm))
+        for name in ("side", "region", "margin"):
+            asked = getattr(finding, name).value
+            if asked != "unknown":
+                judge(name, asked, getattr(measures, name).value, None)
     return overlap

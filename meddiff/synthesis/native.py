@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -20,7 +21,7 @@ class Native:
     """A background as the model sees it and as it is.
 
     Attributes:
-        pixels: uint8 or uint16 [H, W], the slice's own numbers (shifted above zero where they go below).
+        pixels: uint8 or uint16 [H, W], the slice's own numbers (see `carrier`).
         picture: float32 [256, 256] in [0, 1].
         grid: how the two lie over each other.
         low, high: numbers in `pixels` that become 0 and `BRIGHT`.
@@ -42,9 +43,11 @@ class Native:
         top = np.iinfo(self.pixels.dtype).max
         return np.where(edit, np.clip(np.rint(mixed), 0, top), self.pixels).astype(self.pixels.dtype)
 
-    def reaches(self, mask: np.ndarray) -> bool:
-        """Whether the model's grid covers a native mask."""
-        return bool((self.grid.back(np.ones((self.grid.size, self.grid.size)), order=0)[mask] > 0).all())
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """Where the model's grid lies over the slice, bool [H, W]; nothing is made anywhere else."""
+        # Interpolated ones: at the grid's border they fade, and so would what is made there.
+        return self.grid.back(np.ones((self.grid.size, self.grid.size), np.float32)) > 1 - 1e-6
 
 
 def feather(edit: np.ndarray, spacing_mm: tuple[float, float]) -> np.ndarray:
@@ -55,14 +58,20 @@ def feather(edit: np.ndarray, spacing_mm: tuple[float, float]) -> np.ndarray:
 
 
 def carrier(image: Slice) -> np.ndarray:
-    """A slice's numbers as uint8 or uint16: unchanged where they fit, shifted above zero, or (fractions) scaled to 16 bit."""
-    values = image.pixels.astype(np.float64)
+    """The numbers the file stores as uint8 or uint16 [H, W], bit for bit wherever they fit.
+
+    Stored numbers, not rescaled ones: a rescale slope (0028,1053) makes fractions of them. Negative ones are shifted
+    above zero; fractions, and ranges above 16 bits, are scaled to 16 bits; MONOCHROME1 is mirrored within its range.
+    """
+    values = image.stored.astype(np.float64)
+    if image.slope < 0:
+        values = values.max() + values.min() - values
     low, high = float(values.min()), float(values.max())
-    if np.allclose(values, np.rint(values)) and high - min(low, 0) <= 65535:
-        values = np.rint(values - min(low, 0))
+    if np.array_equal(values, np.rint(values)) and high - min(low, 0) <= 65535:
+        values = values - min(low, 0)
     else:
         values = np.rint((values - low) / (high - low) * 65535)
-    return values.astype(np.uint8 if values.max() <= 255 else np.uint16)
+    return values.astype(np.uint8 if image.stored.dtype.itemsize == 1 else np.uint16)
 
 
 def prepare_background(image: Slice, modality: str, size: int, grid_mm: float) -> Native:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from meddiff.case import MedDiffError, Request, pixel_sha256
-from meddiff.exchange.png import read_png_record
 from meddiff.imaging.read import Slice
+from meddiff.marking.provenance import read_png
 from meddiff.marking.seal import SealedCase
 from meddiff.marking.stamp import StampBox
 from meddiff.synthesis.native import prepare_background
@@ -44,11 +43,10 @@ def rebuild_picture(path: Path, studio: Studio, background: Slice | None = None)
     """Makes the case of a PNG that MedDiff wrote again, from the record in it alone, and compares.
 
     Raises:
-        MedDiffError: no record in the file, or the background is needed and not given.
+        MedDiffError: no record in the file, a picture that was cut or resized since, or the background is needed and
+            not given.
     """
-    provenance, _, box = read_png_record(path)
-    with Image.open(path) as image:
-        pixels = np.asarray(image)
+    pixels, provenance, _, box = read_png(path, str(path))
     made = _made(provenance.request, studio, background)
     largest = _apart(made.twin if provenance.role == "twin" else made.pixels, pixels, box)
     return _report(provenance.request, provenance.case_id, largest, studio)
@@ -71,6 +69,11 @@ def _made(request: Request, studio: Studio, background: Slice | None) -> Made:
 def _apart(pixels: np.ndarray, stamped: np.ndarray, box: StampBox) -> int:
     """Largest difference between made and stamped pixels, the stamp left out."""
     height = stamped.shape[0] - box.appended_rows
+    if stamped[:height].shape != pixels.shape:
+        raise MedDiffError(
+            f"The picture is {' x '.join(map(str, stamped[:height].shape))} pixels, its request makes "
+            f"{' x '.join(map(str, pixels.shape))}: it was cut or resized since. Give the file as MedDiff wrote it."
+        )
     apart = np.abs(pixels.astype(np.int64) - stamped[:height].astype(np.int64))
     if not box.appended_rows:
         apart[box.row : box.row + box.height, box.column : box.column + box.width] = 0

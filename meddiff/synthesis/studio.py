@@ -139,9 +139,13 @@ class Studio:
         if request.task is Task.REMOVE:
             findings = Findings(plane=plane)
         findings = fill_from_pathology(findings, request.seed)
+        drawn = request.mask is not None and request.mask.png is not None
+        if findings.finding is None and request.task is not Task.REMOVE and (native is not None or drawn):
+            raise MedDiffError(
+                "There is no lesion in this request to put "
+                f"{'into the slice' if native is not None else 'inside the outline'}: describe one in the sentence."
+            )
         mask = self._outline(request, findings, native)
-        if findings.finding is not None and mask is None and request.task is not Task.REMOVE:
-            raise MedDiffError("This request has a lesion and no outline: draw one, or let one be sampled.")
         return request.model_copy(
             update={
                 "findings": findings,
@@ -164,10 +168,13 @@ class Studio:
         if request.mask is not None and request.mask.png is not None:
             drawn = _fitted(request.mask.to_array(), shape)
             on_grid = native.grid.forward(drawn, order=1) > 0.5 if native else drawn
-            if drawn.any() and not on_grid.any():
+            if native and (drawn & ~native.seen).any():
                 raise MedDiffError(
-                    "The outline lies outside the part of the slice that the model sees, or is too small: draw it again."
+                    f"The outline lies outside the middle {info.size * info.spacing_mm:.0f} mm of the slice that the "
+                    "model sees: draw it there."
                 )
+            if drawn.any() and not on_grid.any():
+                raise MedDiffError("The outline is too small for the model to see: draw a larger one.")
             check_mask(on_grid, head)
             return drawn
         if request.task is Task.REMOVE:
@@ -210,6 +217,8 @@ class Studio:
         spacing = native.spacing_mm if native else (info.spacing_mm, info.spacing_mm)
         outline = request.mask.to_array() if request.mask else None
         edit = edit_region(outline, request.edit_margin_mm, spacing) if outline is not None else None
+        if native is not None and edit is not None:
+            edit &= native.seen
 
         def sample(
             findings: Findings,
