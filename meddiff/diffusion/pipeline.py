@@ -81,7 +81,7 @@ class MedDiffPipeline(DiffusionPipeline):
                 steps,
                 guidance,
                 None if known is None else known.float(),
-                (lambda step, done=done: progress(done + step, len(seeds) * steps)) if progress else None,
+                _counted(progress, done, len(seeds) * steps) if progress else None,
             )
             pictures.append(self.vae.decode(latents.to(self._dtype)).float() / 2 + 0.5)
         return torch.cat(pictures).clamp(0, 1).clone()
@@ -121,3 +121,8 @@ class MedDiffPipeline(DiffusionPipeline):
             if progress:
                 progress(step + 1)
         return x if known is None else torch.where(cells > 0, x, known)
+
+
+def _counted(progress: Progress, done: int, total: int) -> Callable[[int], None]:
+    """Progress of one sample as progress of all."""
+    return lambda step: progress(done + step, total)

@@ -164,10 +164,9 @@ def fit_text(
     torch.manual_seed(seed)
     tokenizer, bert = load_auto(name)
     bert.requires_grad_(False)
-    hidden = bert.config.hidden_size
-    encoder = _fit(
-        TextEncoder(tokenizer, bert, Resampler(int(hidden)), name), False, Path(folder), seconds, batch, rate
-    )  # type: ignore[arg-type,union-attr]
+    config: Any = bert.config
+    hidden = int(config.hidden_size)
+    encoder = _fit(TextEncoder(tokenizer, bert, Resampler(hidden), name), False, Path(folder), seconds, batch, rate)  # type: ignore[arg-type,union-attr]
     encoder.resampler.save_pretrained(folder)
     return encoder
 

@@ -278,7 +278,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
             kept_notice: f'<div class="md-note" role="status">{html.escape(kept_id)} is in the case bank.{beside}</div>',
         }
 
-    private = {"api_visibility": "private"}
+    private: dict[str, Any] = {"api_visibility": "private"}
     going = gr.on(
         [create.click, fields["sentence"].submit],
         lambda: gr.update(interactive=True),
