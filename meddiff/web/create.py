@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 from pydantic import ValidationError
 
-from meddiff.case import Clinical, MaskSpec, MedDiffError, Plane, Request, Sex, Task
+from meddiff.case import Clinical, Findings, MaskSpec, MedDiffError, Plane, Request, Sex, Task
 from meddiff.conditions.prompt import EXAMPLE, presets, read_clinical, read_sentence, write_sentence
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.web import viewer
@@ -130,7 +130,11 @@ def request_of(form: dict[str, Any], background: Slice | None) -> Request:
     extras = [form["plane"], f"{size:g} mm" if size else ""]
     sentence = ", ".join(part for part in (form["sentence"].strip().rstrip(".,"), *extras) if part)
     # Sentence and form are read as one, so that a contradiction between them is found and named.
-    findings = read_sentence(sentence if form["sentence"].strip() else "")
+    # Taking a lesion out needs no words: whatever stands in the field is left aside.
+    removing = form["source"] == OWN and form["action"] == REMOVE
+    if removing:
+        sentence = ""
+    findings = Findings() if removing else read_sentence(sentence if form["sentence"].strip() else "")
     task = Task.GENERATE
     if form["source"] == OWN:
         task = Task.REMOVE if form["action"] == REMOVE else Task.INSERT

@@ -153,3 +153,15 @@ def test_the_words_not_for_diagnosis_never_leave_the_screen(page) -> None:  # ty
         assert box is not None and box["y"] + box["height"] <= 800.5
         assert "Not for diagnosis" in page.inner_text(".md-foot")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_taking_a_lesion_out_needs_no_sentence(phantom, phantom_mask, monkeypatch):
+    from meddiff.case import MaskSpec, Task
+    from meddiff.imaging.read import Slice
+    from meddiff.web import create
+
+    monkeypatch.setattr(create, "_outline", lambda form: MaskSpec.from_array(phantom_mask))
+    form = {"sentence": "", "size": "", "age": "", "plane": "", "source": create.OWN, "action": create.REMOVE, "sex": "unknown",
+            "pack": "brain-t1gd", "margin": 8.0, "seed": 1, "steps": 4, "guidance": 2.0, "precision": "fp32"}  # fmt: skip
+    request = create.request_of(form, Slice(phantom, phantom))
+    assert request.task is Task.REMOVE and request.findings.finding is None
