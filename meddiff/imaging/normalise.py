@@ -1,12 +1,10 @@
-"""From native units to a picture in [0, 1], by modality."""
+"""From native units to a picture in [0, 1], by modality; and back, wherever the way is a straight line."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
-from skimage.exposure import equalize_adapthist, equalize_hist
 
 from meddiff.case import MedDiffError
 from meddiff.imaging.read import Slice
@@ -16,95 +14,122 @@ CT_WINDOWS = {
     "lung": (-600.0, 1500.0),
     "soft tissue": (60.0, 300.0),
     "bone": (400.0, 1800.0),
-}  # HU
-SUV_CLIP = 10.0
-F18_HALF_LIFE_S = 6586.2
+}  # centre and width in HU
+METHODS = ("percentile", "z-score", "suv", "equalise", *CT_WINDOWS)
 
 
-def window(pixels: np.ndarray, centre: float, width: float) -> np.ndarray:
-    """Linear window of pixels [H, W] to [0, 1]: DICOM PS3.3 C.11.2.1.2.1, (x - (c - 0.5)) / (w - 1) + 0.5.
+@dataclass(frozen=True)
+class Normalisation:
+    """A straight line between native units and [0, 1], clipped at both ends.
+
+    Attributes:
+        low, high: native values that become 0 and 1. Equal ones make a threshold: 1 above, 0 elsewhere.
+    """
+
+    low: float
+    high: float
+
+    def forward(self, native: np.ndarray) -> np.ndarray:
+        """Native [H, W] -> picture float32 [H, W] in [0, 1]."""
+        if self.high <= self.low:
+            return (np.asarray(native) > self.low).astype(np.float32)
+        return np.clip((native - self.low) / (self.high - self.low), 0, 1).astype(np.float32)
+
+    def backward(self, picture: np.ndarray) -> np.ndarray:
+        """Picture [H, W] in [0, 1] -> native units, float32; what was clipped on the way there comes back as the end."""
+        return (np.asarray(picture) * (self.high - self.low) + self.low).astype(np.float32)
+
+
+SUV_WINDOW = Normalisation(0.0, 10.0)  # SUV above 10 is bright enough: brain and bladder would darken all the rest
+
+
+def window(centre: float, width: float) -> Normalisation:
+    """Linear window: DICOM PS3.3 C.11.2.1.2.1, (x - (c - 0.5)) / (w - 1) + 0.5.
 
     Raises:
-        MedDiffError: for a width below 1.
+        MedDiffError: for a width below 1, which the standard rules out.
     """
-    if width < 1:
+    if not width >= 1:
         raise MedDiffError(f"A window of width {width:g} shows nothing: give a width of at least 1.")
-    if width == 1:
-        return (pixels > centre - 0.5).astype(np.float32)
-    return np.clip((pixels - (centre - 0.5)) / (width - 1) + 0.5, 0, 1).astype(np.float32)
+    low = centre - 0.5 - (width - 1) / 2
+    return Normalisation(low, low + width - 1)
 
 
-def ct_window(pixels: np.ndarray, name: str) -> np.ndarray:
-    """A named CT window of pixels in HU."""
-    if name not in CT_WINDOWS:
-        raise MedDiffError(f"There is no CT window {name!r}: use one of {', '.join(CT_WINDOWS)}, or centre and width.")
-    return window(pixels, *CT_WINDOWS[name])
+def percentile(pixels: np.ndarray, low: float = 0.5, high: float = 99.5) -> Normalisation:
+    """Between two percentiles of pixels [H, W]: for MR, whose units mean nothing by themselves.
 
-
-def percentile(pixels: np.ndarray, low: float = 0.5, high: float = 99.5) -> np.ndarray:
-    """Linear between two percentiles, for MR, whose units mean nothing by themselves."""
-    bottom, top = np.percentile(pixels, [low, high])
+    Raises:
+        MedDiffError: where the two are equal.
+    """
+    bottom, top = (float(value) for value in np.percentile(pixels, [low, high]))
     if top <= bottom:
         raise MedDiffError("The picture is nearly constant: choose a slice that shows something.")
-    return np.clip((pixels - bottom) / (top - bottom), 0, 1).astype(np.float32)
+    return Normalisation(bottom, top)
 
 
-def z_score(pixels: np.ndarray, reach: float = 3.0) -> np.ndarray:
-    """Mean 0 and deviation 1 over what is not background, +- `reach` deviations mapped to [0, 1]."""
-    shown = pixels[pixels > pixels.mean() * 0.2] if (pixels > 0).any() else pixels
-    deviation = float(shown.std())
-    if deviation == 0:
-        raise MedDiffError("The picture is constant: choose a slice that shows something.")
-    return np.clip((pixels - shown.mean()) / deviation / (2 * reach) + 0.5, 0, 1).astype(np.float32)
+def z_score(pixels: np.ndarray, reach: float = 3.0) -> Normalisation:
+    """Mean of what is not background becomes 0.5, and `reach` standard deviations below and above it 0 and 1.
 
-
-def suv(
-    activity: np.ndarray,
-    weight_kg: float,
-    dose_bq: float,
-    seconds_since_injection: float,
-    half_life_s: float = F18_HALF_LIFE_S,
-) -> np.ndarray:
-    """Standardised uptake value, body weight: activity in Bq/ml times weight in g over the dose decayed to the scan.
+    Background is what lies below a fifth of the mean: in MR, air.
 
     Raises:
-        MedDiffError: for weight or dose that are not positive.
+        MedDiffError: where nothing varies.
     """
-    if weight_kg <= 0 or dose_bq <= 0:
-        raise MedDiffError("SUV needs the patient's weight and the injected dose, both above zero.")
-    left = dose_bq * math.exp(-math.log(2) * seconds_since_injection / half_life_s)
-    return (activity * weight_kg * 1000 / left).astype(np.float32)
+    shown = pixels[pixels > pixels.mean() * 0.2] if (pixels > 0).any() else pixels
+    mean, deviation = float(shown.mean()), float(shown.std())
+    if deviation == 0:
+        raise MedDiffError("The picture is constant: choose a slice that shows something.")
+    return Normalisation(mean - reach * deviation, mean + reach * deviation)
 
 
-def clip_suv(values: np.ndarray) -> np.ndarray:
-    """SUV clipped at 10, to [0, 1]."""
-    return np.clip(values / SUV_CLIP, 0, 1).astype(np.float32)
+def equalise(pixels: np.ndarray) -> np.ndarray:
+    """Histogram equalisation of a radiograph [H, W] -> picture float32 [H, W]; there is no way back."""
+    from skimage.exposure import equalize_hist  # costs a third of a second, which only radiographs should pay
+
+    return equalize_hist(percentile(pixels, 0, 100).forward(pixels)).astype(np.float32)
 
 
-def equalise(pixels: np.ndarray, adaptive: bool = False) -> np.ndarray:
-    """Histogram equalisation of a radiograph; adaptive (CLAHE, Zuiderveld 1994) on request."""
-    scaled = percentile(pixels, 0, 100)
-    return (equalize_adapthist(scaled) if adaptive else equalize_hist(scaled)).astype(np.float32)
+def fit(image: Slice, method: str | tuple[float, float] | None = None) -> Normalisation:
+    """The straight line that a slice is normalised by. Arguments and errors as `normalise`, and no equalising."""
+    method = method or _usual(image)
+    if isinstance(method, tuple):
+        return window(*method)
+    if method in CT_WINDOWS:
+        if image.modality not in ("CT", "unknown"):
+            raise MedDiffError(f"The window {method!r} is in Hounsfield units, and this slice is {image.modality}.")
+        return window(*CT_WINDOWS[method])
+    if method == "percentile":
+        return percentile(image.pixels)
+    if method == "z-score":
+        return z_score(image.pixels)
+    if method == "suv":
+        if image.unit != "SUV":
+            raise MedDiffError(
+                "This slice is not in SUV: that takes a PET slice whose header tells weight, dose and times. "
+                "Use percentile instead."
+            )
+        return SUV_WINDOW
+    if method == "equalise":
+        raise MedDiffError("Histogram equalisation has no way back to native units: use percentile instead.")
+    raise MedDiffError(f"There is no normalising {method!r}: use one of {', '.join(METHODS)}, or centre and width.")
 
 
-def normalise(image: Slice, method: str | None = None) -> np.ndarray:
+def normalise(image: Slice, method: str | tuple[float, float] | None = None) -> np.ndarray:
     """A picture float32 [H, W] in [0, 1].
 
     Args:
-        method: percentile, z-score, equalise, suv, or a CT window's name; by default what the modality asks for.
+        method: percentile, z-score, suv, equalise, a CT window's name, or any window's centre and width. By default what
+            the modality asks for: CT the brain window, PET in SUV clipped at 10, radiographs equalised, percentiles else.
 
     Raises:
-        MedDiffError: for a method that is not known.
+        MedDiffError: for a method that is not known, or does not fit the slice.
     """
-    method = method or {"CT": "brain", "PT": "suv", "CR": "equalise"}.get(image.modality, "percentile")
-    if method in CT_WINDOWS:
-        return ct_window(image.pixels, method)
-    methods: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "percentile": percentile,
-        "z-score": z_score,
-        "equalise": equalise,
-        "suv": clip_suv,
-    }
-    if method not in methods:
-        raise MedDiffError(f"There is no normalising {method!r}: use one of {', '.join([*methods, *CT_WINDOWS])}.")
-    return methods[method](image.pixels)
+    if (method or _usual(image)) == "equalise":
+        return equalise(image.pixels)
+    return fit(image, method).forward(image.pixels)
+
+
+def _usual(image: Slice) -> str:
+    if image.unit == "SUV":
+        return "suv"
+    return {"CT": "brain", "CR": "equalise"}.get(image.modality, "percentile")
