@@ -73,10 +73,6 @@ def _making(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--redraws", type=int, default=2, help="seeds tried again where a case misses its tolerance (default 2)"
     )
-    _with_pack(parser)
-
-
-def _with_pack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pack", default="brain-t1gd", help="which model (default brain-t1gd; `meddiff packs` lists them)"
     )

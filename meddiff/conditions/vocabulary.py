@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from meddiff.case import Conspicuity, Enhancement, Margin, MedDiffError, Plane, Record, Region, Side
+from meddiff.case import Conspicuity, Enhancement, Findings, Margin, MedDiffError, Plane, Record, Region, Side
 from meddiff.settings import settings
 
 T = TypeVar("T", bound=Record)
@@ -155,3 +155,9 @@ def load_pathologies(folder: Path | None = None) -> dict[str, Pathology]:
             if other.key not in found:
                 raise MedDiffError(f"{key}.yaml, field look_alikes: there is no pathology {other.key!r}.")
     return found
+
+
+def drawn_as(findings: Findings) -> str | None:
+    """The trained type that stands for the findings' pathology; None where there is no lesion or no pathology is named."""
+    finding = findings.finding
+    return load_pathologies()[finding.pathology].drawn_as if finding and finding.pathology else None

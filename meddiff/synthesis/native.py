@@ -43,11 +43,20 @@ class Native:
         top = np.iinfo(self.pixels.dtype).max
         return np.where(edit, np.clip(np.rint(mixed), 0, top), self.pixels).astype(self.pixels.dtype)
 
+    def shown(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels like the slice's own, changed or not, as the model sees them: float32 [256, 256] in [0, 1]."""
+        return np.clip(self.grid.forward(scaled(pixels, self.low, self.high)), 0, 1)
+
     @cached_property
     def seen(self) -> np.ndarray:
         """Where the model's grid lies over the slice, bool [H, W]; nothing is made anywhere else."""
         # Interpolated ones: at the grid's border they fade, and so would what is made there.
         return self.grid.back(np.ones((self.grid.size, self.grid.size), np.float32)) > 1 - 1e-6
+
+
+def scaled(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
+    """`low` to 0 and `high` to `BRIGHT`, clipped to [0, 1], float32."""
+    return np.clip((pixels - low) / (high - low) * BRIGHT, 0, 1).astype(np.float32)
 
 
 def feather(edit: np.ndarray, spacing_mm: tuple[float, float]) -> np.ndarray:
@@ -89,7 +98,6 @@ def prepare_background(image: Slice, modality: str, size: int, grid_mm: float) -
     high = float(np.percentile(pixels, 99.5))
     if high <= low:
         raise MedDiffError("The background is nearly empty: choose a slice that shows the head.")
-    scaled = np.clip((pixels - low) / (high - low) * BRIGHT, 0, 1).astype(np.float32)
-    picture, grid = to_grid(scaled, image.spacing_mm, size, grid_mm)
+    picture, grid = to_grid(scaled(pixels, low, high), image.spacing_mm, size, grid_mm)
     spacing = image.spacing_mm or (grid_mm / grid.step[0], grid_mm / grid.step[1])
     return Native(pixels, np.clip(picture, 0, 1), grid, low, high, spacing)

@@ -76,7 +76,7 @@ def _apart(pixels: np.ndarray, stamped: np.ndarray, box: StampBox) -> int:
         )
     apart = np.abs(pixels.astype(np.int64) - stamped[:height].astype(np.int64))
     if not box.appended_rows:
-        apart[box.row : box.row + box.height, box.column : box.column + box.width] = 0
+        apart[box.area] = 0
     return int(apart.max())
 
 

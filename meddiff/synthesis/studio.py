@@ -30,14 +30,14 @@ from meddiff.conditions.measure import head_mask
 from meddiff.conditions.place import slice_level
 from meddiff.conditions.prompt import check_drawable, fill_from_pathology, read_sentence, write_sentence
 from meddiff.conditions.tensors import Conditions
-from meddiff.conditions.vocabulary import load_pathologies
+from meddiff.conditions.vocabulary import drawn_as
 from meddiff.diffusion.checkpoint import Pack, load_pack
 from meddiff.imaging.read import Slice
 from meddiff.marking.seal import SealedCase, SealedImage, seal
 from meddiff.settings import settings
 from meddiff.synthesis.check import Verdict, check
 from meddiff.synthesis.finder import LesionFinder
-from meddiff.synthesis.native import BRIGHT, Native, feather, prepare_background
+from meddiff.synthesis.native import Native, feather, prepare_background
 
 Progress = Callable[[float, str], None]
 NEXT_SEED = 1_000_003  # from one attempt to the next; count steps by one, so the two never meet
@@ -111,16 +111,6 @@ class Studio:
                 case = self._case(self.complete(asked, background, native), native, told)
             yield case
 
-    def background(
-        self, plane: Plane, seed: int, steps: int | None = None, guidance: float | None = None
-    ) -> np.ndarray:
-        """A slice without a lesion that the model makes, float32 [256, 256] in [0, 1], to draw an outline on."""
-        pack = self.load()
-        with self._lock:
-            conditions = self._conditions(Findings(plane=plane), None, None, None, Request())
-            made = pack.pipeline(conditions, [seed], steps or pack.info.steps, guidance or pack.info.guidance)
-            return made[0, 0].numpy()
-
     def complete(self, request: Request, background: Slice | None = None, native: Native | None = None) -> Request:
         """The request with everything decided: findings read and filled, outline drawn, pack named.
 
@@ -163,7 +153,7 @@ class Studio:
     def _outline(self, request: Request, findings: Findings, native: Native | None) -> np.ndarray | None:
         """The outline on the pixels the case will have, bool [H, W], or None for a slice without a lesion."""
         info = self.load().info
-        shape = native.pixels.shape if native else (info.size, info.size)
+        shape = _shape(native, self.load())
         head = head_mask(native.picture) if native else standard_head(findings.plane or Plane.AXIAL)
         if request.mask is not None and request.mask.png is not None:
             drawn = _fitted(request.mask.to_array(), shape)
@@ -185,7 +175,7 @@ class Studio:
         plane = findings.plane or Plane.AXIAL
         level = slice_level(native.picture, head, plane) if native else None
         drawn = sample_outline(
-            findings, plane, head, seed, (info.spacing_mm, info.spacing_mm), drawn_as=_drawn_as(findings), level=level
+            findings, plane, head, seed, (info.spacing_mm, info.spacing_mm), drawn_as=drawn_as(findings), level=level
         )
         return native.grid.back(drawn.astype(np.float32)) > 0.5 if native else drawn
 
@@ -212,8 +202,7 @@ class Studio:
         self, request: Request, native: Native | None = None, progress: Callable[[float], None] | None = None
     ) -> Made:
         """Pixels of a completed request: pure, the same for the same request, pack and precision."""
-        pack = self.load()
-        info = pack.info
+        info = self.load().info
         spacing = native.spacing_mm if native else (info.spacing_mm, info.spacing_mm)
         outline = request.mask.to_array() if request.mask else None
         edit = edit_region(outline, request.edit_margin_mm, spacing) if outline is not None else None
@@ -228,12 +217,8 @@ class Studio:
             part: int,
             parts: int,
         ) -> np.ndarray:
-            conditions = self._conditions(findings, mask, region, native, request)
-            background = torch.from_numpy(known)[None, None] if known is not None else None
             told = (lambda done, total: progress((part + done / total) / parts)) if progress else None
-            return pack.pipeline(conditions, [request.seed], request.steps, request.guidance, background, told)[
-                0, 0
-            ].numpy()
+            return self._sample(request, findings, mask, region, known, native, told)
 
         nothing = Findings(plane=request.findings.plane)
         if native is None:
@@ -251,17 +236,29 @@ class Studio:
         remove = request.task is Task.REMOVE
         made = sample(nothing if remove else request.findings, None if remove else outline, edit, native.picture, 0, 1)
         pixels = native.put(made, edit)
-        changed = _picture_of(pixels, native)
+        changed = native.shown(pixels)
         outside = _change(native.pixels, pixels, edit)
         return Made(pixels, native.pixels, changed, native.picture, outside)
 
     def make_lesion(self, request: Request) -> np.ndarray:
         """The picture alone of a completed request from nothing, float32 [256, 256] in [0, 1]: no twin, no check, not sealed."""
-        pack = self.load()
-        conditions = self._conditions(
-            request.findings, request.mask.to_array() if request.mask else None, None, None, request
-        )
-        return pack.pipeline(conditions, [request.seed], request.steps, request.guidance)[0, 0].numpy()
+        return self._sample(request, request.findings, request.mask.to_array() if request.mask else None)
+
+    def _sample(
+        self,
+        request: Request,
+        findings: Findings,
+        outline: np.ndarray | None,
+        edit: np.ndarray | None = None,
+        known: np.ndarray | None = None,
+        native: Native | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
+        """One pass through the pipeline: a picture float32 [256, 256] in [0, 1]."""
+        conditions = self._conditions(findings, outline, edit, native, request)
+        background = torch.from_numpy(known)[None, None] if known is not None else None
+        pipeline = self.load().pipeline
+        return pipeline(conditions, [request.seed], request.steps, request.guidance, background, progress)[0, 0].numpy()
 
     def _conditions(
         self,
@@ -294,7 +291,7 @@ class Studio:
 
     def _verdict(self, request: Request, made: Made, outline: np.ndarray, native: Native | None) -> Verdict:
         info = self.load().info
-        kind = _drawn_as(request.findings)
+        kind = drawn_as(request.findings)
         on_grid = native.grid.forward(outline.astype(np.float32)) > 0.5 if native else outline
         with_lesion, without = made.picture, made.twin_picture
         if request.task is Task.REMOVE:  # here the result is the picture without
@@ -339,12 +336,6 @@ class Studio:
         return SealedCase(case, image, sealed(made.twin, "twin", image), outline)
 
 
-def _drawn_as(findings: Findings) -> str | None:
-    """The trained type that stands for the findings' pathology."""
-    finding = findings.finding
-    return load_pathologies()[finding.pathology].drawn_as if finding and finding.pathology else None
-
-
 def _shape(native: Native | None, pack: Pack) -> tuple[int, int]:
     return native.pixels.shape if native else (pack.info.size, pack.info.size)  # type: ignore[return-value]
 
@@ -357,11 +348,6 @@ def _change(first: np.ndarray, second: np.ndarray, edit: np.ndarray) -> int:
     """Largest difference outside the edit region, in the pixels' own grey levels."""
     outside = np.abs(first.astype(np.int64) - second.astype(np.int64))[~edit]
     return int(outside.max()) if outside.size else 0
-
-
-def _picture_of(pixels: np.ndarray, native: Native) -> np.ndarray:
-    scaled = np.clip((pixels - native.low) / (native.high - native.low) * BRIGHT, 0, 1)
-    return np.clip(native.grid.forward(scaled.astype(np.float32)), 0, 1)
 
 
 def _fitted(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -187,9 +187,8 @@ def flow_loss(model: torch.nn.Module, batch: Batch, channel_weight: Tensor, gene
     t = logit_normal(len(x0), generator).view(-1, 1, 1, 1)
     x_t = mix(x0, noise, t)
     x_t = torch.where(batch.hidden > 0, noise, x_t)
-    fixed = fixed_channels(batch.conditions, x0)
-    background = fixed[:, 5:] * batch.given.view(-1, 1, 1, 1)
-    inputs = torch.cat([x_t, fixed[:, :5], background], 1).contiguous(memory_format=torch.channels_last)
+    # Where no background is given every cell is open, and `fixed_channels` blanks what lies in open cells.
+    inputs = torch.cat([x_t, fixed_channels(batch.conditions, x0)], 1).contiguous(memory_format=torch.channels_last)
     output = model(
         inputs,
         t.flatten() * 1000,

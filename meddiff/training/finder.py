@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from meddiff.synthesis import check
 from meddiff.synthesis.finder import LesionFinder
 from meddiff.training.augment import augment
 from meddiff.training.dataset import load_brain_t1gd
@@ -25,10 +26,8 @@ def finder_loss(outline: Tensor, kind: Tensor, mask: Tensor, types: Tensor) -> T
 
 
 def dice(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Dice of two stacks of outlines [B, H, W]; two empty ones agree (1). Dice, *Ecology* 26, 1945."""
-    overlap = (first & second).sum((1, 2))
-    total = first.sum((1, 2)) + second.sum((1, 2))
-    return np.where(total > 0, 2 * overlap / np.maximum(total, 1), 1.0)
+    """Dice of two stacks of outlines [B, H, W], as the check measures it, [B]."""
+    return np.array([check.dice(one, other) for one, other in zip(first, second, strict=True)])
 
 
 def train_finder(

@@ -21,7 +21,7 @@ from meddiff.case import Conspicuity, Enhancement, Finding, Findings, Margin, Pl
 from meddiff.conditions.codebook import ATTRIBUTES, codeword, context_of, values_of
 from meddiff.conditions.prompt import paraphrase, write_sentence
 from meddiff.conditions.text import Resampler, TextEncoder, load_auto
-from meddiff.conditions.vocabulary import load_pathologies
+from meddiff.conditions.vocabulary import drawn_as, load_pathologies
 from meddiff.training.run import Average, Run, learning_rate, set_learning_rate
 
 HIDDEN = 192
@@ -58,14 +58,6 @@ def random_findings(rng: random.Random, pathologies: list[str]) -> Findings:
             size_mm=float(rng.randint(4, 90)) if rng.random() < 0.6 else None,
         ),
     )
-
-
-def drawn_as(findings: Findings) -> str | None:
-    """The trained type that stands for the findings' pathology."""
-    finding = findings.finding
-    if finding is None or finding.pathology is None:
-        return None
-    return load_pathologies()[finding.pathology].drawn_as
 
 
 def sentences(count: int, seed: int) -> Iterator[tuple[str, Findings]]:

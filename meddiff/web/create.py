@@ -137,7 +137,7 @@ def request_of(form: dict[str, Any], background: Slice | None) -> Request:
     findings = Findings() if removing else read_sentence(sentence if form["sentence"].strip() else "")
     task = Task.GENERATE
     if form["source"] == OWN:
-        task = Task.REMOVE if form["action"] == REMOVE else Task.INSERT
+        task = Task.REMOVE if removing else Task.INSERT
         if background is None:
             raise MedDiffError("There is no slice yet: upload one under “My own slice”, or let the model make one.")
     said = read_clinical(sentence)

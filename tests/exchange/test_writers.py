@@ -19,7 +19,7 @@ from meddiff.imaging.read import read_image
 from meddiff.marking import seal
 
 
-def sealed_of(pixels, plane=Plane.AXIAL, modality="MR"):
+def sealed_of(pixels, plane=Plane.AXIAL, modality="MR", spacing_mm=(0.98, 0.98)):
     asked = Request(findings=Findings(modality=modality, plane=plane, finding=Finding(pathology="glioma")), seed=2)
     record = Provenance(
         case_id=asked.case_id(),
@@ -28,22 +28,14 @@ def sealed_of(pixels, plane=Plane.AXIAL, modality="MR"):
         pack_sha256="a" * 64,
         pixel_sha256=pixel_sha256(pixels),
     )
-    return seal(pixels, record)
+    return seal(pixels, record, spacing_mm)
 
 
 @pytest.fixture(params=[(np.uint8, Plane.AXIAL), (np.uint16, Plane.CORONAL), (np.uint8, Plane.SAGITTAL)], ids=str)
 def sealed(request, phantom):
     kind, plane = request.param
     pixels = (phantom * (255 if kind is np.uint8 else 3000)).astype(kind)
-    asked = Request(findings=Findings(plane=plane, finding=Finding(pathology="glioma")), seed=2)
-    record = Provenance(
-        case_id=asked.case_id(),
-        request=asked,
-        pack="brain-t1gd",
-        pack_sha256="a" * 64,
-        pixel_sha256=pixel_sha256(pixels),
-    )
-    return seal(pixels, record, (0.98, 0.5))
+    return sealed_of(pixels, plane, spacing_mm=(0.98, 0.5))
 
 
 def test_png_gives_pixels_and_record_back(sealed, tmp_path):
