@@ -21,7 +21,7 @@ from meddiff.conditions.prompt import write_sentence
 from meddiff.diffusion.checkpoint import Pack
 from meddiff.imaging.read import Slice
 from meddiff.synthesis.check import dice
-from meddiff.synthesis.finder import LesionFinder
+from meddiff.synthesis.finder import LesionFinder, largest_piece
 from meddiff.synthesis.native import prepare_background
 from meddiff.synthesis.studio import Studio
 from meddiff.training.captions import caption
@@ -51,7 +51,7 @@ def judged(
     masks = found.mask()
     scores = [dice(a, b) for a, b in zip(masks, outlines, strict=True)]
     asked = [longest_diameter_mm(m, (spacing, spacing)) for m in outlines]
-    seen = [longest_diameter_mm(m, (spacing, spacing)) for m in masks]
+    seen = [longest_diameter_mm(largest_piece(m), (spacing, spacing)) for m in masks]
     return {
         "dice": float(np.mean(scores)),
         "dice_sem": float(np.std(scores) / np.sqrt(len(scores))),

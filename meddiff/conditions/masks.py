@@ -18,13 +18,15 @@ from skimage.draw import polygon
 
 from meddiff.case import Finding, Findings, Margin, MedDiffError, Plane, Region, Side
 from meddiff.conditions.measure import IRREGULAR_BELOW, compactness_of, longest_diameter_mm
-from meddiff.conditions.place import brain_of, place_point, region_of, region_prior, relative, statistics
+from meddiff.conditions.place import box, brain_of, place_point, region_of, region_prior, relative, statistics
 
 DIRECTIONS = 64  # of a radial profile
 FINE, LAST = 4, 12  # waves around the outline: from FINE on irregularity, not shape; above LAST only the pixels' stairs
 LEAST_PIXELS, MOST_OF_HEAD = 12, 0.4  # a lesion of about 4 mm; larger than this share of the head is not a focal lesion
 OUTSIDE_HEAD = 0.02  # share of an outline that may miss the head: outlines touch the skull
 TRIES = 40
+CLEARLY_OFF = 0.12  # share of the head's width from the middle, from which a side is beyond doubt
+SIZE_OFF, SIZE_OFF_MM = 0.25, 6.0  # a drawn outline may miss the size in the sentence by the larger of the two
 
 
 def draw_ellipse(
@@ -123,6 +125,53 @@ def check_mask(mask: np.ndarray, head: np.ndarray) -> np.ndarray:
             "make it smaller."
         )
     return mask
+
+
+def told_by_outline(
+    finding: Finding, plane: Plane, mask: np.ndarray, head: np.ndarray, spacing_mm: float, level: float | None
+) -> Finding:
+    """The finding with what a drawn outline itself says (side, region, size, margin) where the sentence said nothing.
+
+    Args:
+        finding: as the sentence said it.
+        mask, head: bool [H, W] on the same grid.
+        level: of the slice (`place.slice_level`); None where it is still to be made: then the region stays open.
+    """
+    side, region = region_prior(ndimage.center_of_mass(mask), head, plane, level)
+    margin = Margin.IRREGULAR if compactness_of(mask) < IRREGULAR_BELOW else Margin.SMOOTH
+    measured = {"side": side, "region": region, "margin": margin}
+    told: dict[str, object] = {
+        name: value for name, value in measured.items() if getattr(finding, name).value == "unknown"
+    }
+    if finding.size_mm is None:
+        told["size_mm"] = float(round(longest_diameter_mm(mask, (spacing_mm, spacing_mm))))
+    return finding.model_copy(update=told)
+
+
+def check_agrees(finding: Finding, plane: Plane, mask: np.ndarray, head: np.ndarray, spacing_mm: float) -> None:
+    """Refuses a drawn outline that contradicts the sentence: a case must not be filed under words that are wrong.
+
+    Args:
+        mask, head: bool [H, W] on the same grid.
+
+    Raises:
+        MedDiffError: when the outline lies clearly on the other side, or is clearly of another size, than the finding says.
+    """
+    row, column = ndimage.center_of_mass(mask)
+    seen = region_prior((row, column), head, plane)[0]
+    centre = float(np.flatnonzero(head.any(0)).mean())
+    clear = abs(column - centre) > CLEARLY_OFF * box(head).width
+    if {finding.side, seen} == {Side.LEFT, Side.RIGHT} and clear and plane is not Plane.SAGITTAL:
+        raise MedDiffError(
+            f"The sentence says {finding.side.value}, the outline lies on the patient's {seen.value} (in {plane.value} "
+            f"slices the patient's left is on the right of the screen): change the word or the outline."
+        )
+    drawn_mm = longest_diameter_mm(mask, (spacing_mm, spacing_mm))
+    if finding.size_mm and abs(drawn_mm - finding.size_mm) > max(SIZE_OFF_MM, SIZE_OFF * finding.size_mm):
+        raise MedDiffError(
+            f"The sentence says {finding.size_mm:g} mm, the outline is {drawn_mm:.0f} mm across: change the number, leave "
+            "it out, or draw the outline in that size."
+        )
 
 
 def signed_distance(mask: np.ndarray) -> np.ndarray:

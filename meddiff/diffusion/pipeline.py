@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 
 import torch
-from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DConditionModel
 from torch import Tensor
 
 from meddiff.conditions.tensors import Conditions, edit_cells
 from meddiff.conditions.text import Resampler, TextEncoder
 from meddiff.diffusion.autoencoder import BLOCK, PatchAutoencoder
 from meddiff.diffusion.denoiser import LATENT_CHANNELS, fixed_channels
-from meddiff.diffusion.flow import direction, euler, mix
+from meddiff.diffusion.flow import direction, mix
 from meddiff.diffusion.precision import Denoise, torch_denoise
 
 Progress = Callable[[int, int], None]
@@ -29,7 +28,7 @@ class MedDiffPipeline(DiffusionPipeline):
         self,
         vae: PatchAutoencoder,
         unet: UNet2DConditionModel,
-        scheduler: FlowMatchEulerDiscreteScheduler,
+        scheduler: DPMSolverMultistepScheduler,
         text_encoder: torch.nn.Module,
         tokenizer: object,
         resampler: Resampler,
@@ -108,16 +107,18 @@ class MedDiffPipeline(DiffusionPipeline):
         clinical = torch.cat([c.clinical for c in both])
         cells = edit_cells(asked.edit)
 
-        self.scheduler.set_timesteps(steps)
-        sigmas = self.scheduler.sigmas.tolist()  # steps + 1 times from 1 to 0
+        # A fresh one: a solver remembers its last step, and another thread may be sampling.
+        solver = DPMSolverMultistepScheduler.from_config(self.scheduler.config)
+        solver.set_timesteps(steps)
+        solver.set_begin_index(0)
         x = noise
-        for step, (t, t_next) in enumerate(itertools.pairwise(sigmas)):
+        for step, (t, tick) in enumerate(zip(solver.sigmas.tolist()[:-1], solver.timesteps, strict=True)):
             if known is not None:  # what is known is known at every noise level (Lugmayr et al., RePaint, 2022)
                 x = torch.where(cells > 0, x, mix(known, noise, t))
             out = self.denoise(torch.cat([x.expand(len(both), -1, -1, -1), fixed], 1), t * 1000, context, clinical)
             if guidance != 1:
                 out = out[1:] + guidance * (out[:1] - out[1:])
-            x = euler(x, direction(x, out, t), t, t_next)
+            x = solver.step(direction(x, out, t), tick, x, return_dict=False)[0]
             if progress:
                 progress(step + 1)
         return x if known is None else torch.where(cells > 0, x, known)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 
 from meddiff.case import Plane
 from meddiff.conditions.text import Resampler
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.checkpoint import PackInfo, save_pack
 from meddiff.diffusion.denoiser import build_denoiser
+from meddiff.diffusion.flow import solver
 from meddiff.diffusion.pipeline import MedDiffPipeline
 
 WORDS = (
@@ -48,7 +48,7 @@ def write_tiny_pack(folder: Path, name: str = "brain-t1gd", seed: int = 0) -> Pa
     pipeline = MedDiffPipeline(
         vae,
         build_denoiser((16, 16), heads=2),
-        FlowMatchEulerDiscreteScheduler(shift=1.5),
+        solver(1.5),
         bert,
         tokenizer,
         Resampler(32),

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from meddiff.case import Measurement, Plane, Request, Status, Task
+from meddiff.case import Measurement, Plane, Request, Side, Status, Task
 from meddiff.conditions.measure import longest_diameter_mm, measure_lesion
-from meddiff.synthesis.finder import TYPES, LesionFinder
+from meddiff.synthesis.finder import TYPES, LesionFinder, largest_piece
 
 NEAR = 6  # pixels around the outline in which what is found still counts as the lesion
 STRAY_LIMIT = 0.6  # found elsewhere, as a share of the outline's area, from which a case is not plausible
@@ -143,7 +143,7 @@ def _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm,
     )
     asked_mm = longest_diameter_mm(outline, (spacing_mm, spacing_mm))
     if here.any():
-        seen_mm = longest_diameter_mm(here, (spacing_mm, spacing_mm))
+        seen_mm = longest_diameter_mm(largest_piece(here), (spacing_mm, spacing_mm))
         allowed = max(tolerance.size_mm, tolerance.size_relative * asked_mm)
         judge(
             "longest diameter",
@@ -192,13 +192,18 @@ def _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm,
             "type",
             drawn_as.replace("_", " "),
             f"{seen_type.replace('_', ' ')} ({share:.0%} for the one asked)",
-            None,
-            value=share,
+            share >= tolerance.type_probability,
+            f"it looks like a {seen_type.replace('_', ' ')} to the independent classifier, {drawn_as.replace('_', ' ')} was asked",
+            share,
         )
     if finding and here.any():
         measures = measure_lesion(picture, here, request.findings.plane or Plane.AXIAL, (spacing_mm, spacing_mm))
         for name in ("side", "region", "margin"):
             asked = getattr(finding, name).value
             if asked != "unknown":
-                judge(name, asked, getattr(measures, name).value, None)
+                seen = getattr(measures, name)
+                # Lobes and margins have no sharp border, a side has: only the opposite one is wrong.
+                opposite = {finding.side, seen} == {Side.LEFT, Side.RIGHT}
+                ok = not opposite if name == "side" else None
+                judge(name, asked, seen.value, ok, f"the finder sees it on the {seen.value}, {asked} was asked")
     return overlap

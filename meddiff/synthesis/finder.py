@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from scipy import ndimage
 from torch import Tensor, nn
 
 FOLD = 4
@@ -31,6 +32,12 @@ class Found:
     def mask(self, threshold: float = 0.5) -> np.ndarray:
         """Outlines, bool [B, H, W]."""
         return self.mask_probability >= threshold
+
+
+def largest_piece(mask: np.ndarray) -> np.ndarray:
+    """The largest connected piece of an outline [H, W]: its diameter shall not reach over to a stray pixel."""
+    pieces, count = ndimage.label(mask)
+    return mask if count < 2 else pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
 
 
 class LesionFinder(ModelMixin, ConfigMixin):
@@ -81,10 +88,12 @@ class LesionFinder(ModelMixin, ConfigMixin):
             raise ValueError(f"pictures {tuple(x.shape)}: the finder takes [B, 256, 256]")
         masks, types = [], []
         for chunk in x.unsqueeze(1).split(batch):
-            outline, kind = self(chunk.to(self.device))
-            outline = F.interpolate(outline, scale_factor=2, mode="bilinear", align_corners=False)
-            masks.append(outline.sigmoid().squeeze(1).cpu())
-            types.append(kind.softmax(-1).cpu())
+            # Seen twice, as it is and in the mirror: what both agree on is steadier (it was trained on both).
+            outline, kind = self(torch.cat([chunk, chunk.flip(3)]).to(self.device))
+            outline = F.interpolate(outline, scale_factor=2, mode="bilinear", align_corners=False).sigmoid()
+            seen, mirrored = outline.cpu().chunk(2)
+            masks.append((seen + mirrored.flip(3)).squeeze(1) / 2)
+            types.append(torch.stack(kind.softmax(-1).cpu().chunk(2)).mean(0))
         return Found(torch.cat(masks).numpy(), torch.cat(types).numpy())
 
     @classmethod

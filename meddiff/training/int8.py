@@ -8,8 +8,6 @@ and without conditions, from nothing and with a background. Judge by finished pi
 from __future__ import annotations
 
 import argparse
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +15,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from meddiff.conditions.tensors import Conditions
 from meddiff.diffusion.checkpoint import open_pipeline, read_info, save_ir, write_manifest
-from meddiff.diffusion.denoiser import fixed_channels
-from meddiff.diffusion.flow import direction, euler, times
 from meddiff.diffusion.pipeline import MedDiffPipeline
 from meddiff.training.dataset import load_brain_t1gd
 from meddiff.training.denoiser import Slices, draw_batch, prepare
@@ -42,25 +37,27 @@ class Plain(nn.Module):
 
 @torch.inference_mode()
 def calibration_inputs(
-    pipeline: MedDiffPipeline, data: Slices, samples: int = 40, steps: int = 8, guidance: float = 2.0, seed: int = 0
-) -> Iterator[Inputs]:
-    """Inputs [2, ...] the network meets while it makes `samples` pictures of `steps` passes each."""
+    pipeline: MedDiffPipeline, data: Slices, samples: int, steps: int, guidance: float, seed: int = 0
+) -> list[Inputs]:
+    """What the network is given while the pipeline makes `samples` pictures, each [2, ...]: with and without conditions."""
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(samples):
-        batch = draw_batch(data, pipeline.vae, 1, generator)
-        known = batch.latents if bool(batch.given[0]) else None
-        asked: Conditions = batch.conditions
-        both = [asked, asked.unconditional()]
-        fixed = torch.cat([fixed_channels(c, known) for c in both])
-        context = torch.cat([c.context for c in both])
-        clinical = torch.cat([c.clinical for c in both])
-        x = torch.randn(batch.latents.shape, generator=generator)
-        path = times(steps, float(pipeline.scheduler.config.shift)).tolist()
-        for t, t_next in itertools.pairwise(path):
-            inputs = torch.cat([x.expand(2, -1, -1, -1), fixed], 1)
-            yield inputs.numpy(), np.full(2, t * 1000, np.float32), context.numpy(), clinical.numpy()
-            out = pipeline.denoise(inputs, t * 1000, context, clinical)
-            x = euler(x, direction(x, out[1:] + guidance * (out[:1] - out[1:]), t), t, t_next)
+    seen: list[Inputs] = []
+    network = pipeline.denoise
+
+    def recorded(inputs: Tensor, time: float, context: Tensor, clinical: Tensor) -> Tensor:
+        times = np.full(len(inputs), time, np.float32)
+        seen.append((inputs.numpy().copy(), times, context.numpy().copy(), clinical.numpy().copy()))
+        return network(inputs, time, context, clinical)
+
+    pipeline.denoise = recorded
+    try:
+        for number in range(samples):
+            batch = draw_batch(data, pipeline.vae, 1, generator)
+            known = pipeline.vae.decode(batch.latents) / 2 + 0.5 if bool(batch.given[0]) else None
+            pipeline(batch.conditions, [seed + number], steps, guidance, known)
+    finally:
+        pipeline.denoise = network
+    return seen
 
 
 def quantise(pipeline: MedDiffPipeline, inputs: list[Inputs], folder: Path) -> None:
@@ -95,7 +92,7 @@ def main(args: argparse.Namespace) -> int:
     pipeline = open_pipeline(args.pack)
     slices = prepare(load_brain_t1gd(args.data).where("train"), wordings=1)
     info = read_info(args.pack)
-    inputs = list(calibration_inputs(pipeline, slices, args.samples, guidance=info.guidance))
+    inputs = calibration_inputs(pipeline, slices, args.samples, info.steps, info.guidance)
     quantise(pipeline, inputs, args.pack / "unet-int8")
     print(f"{len(inputs)} passes calibrated; pack {write_manifest(args.pack)[:12]}")
     return 0

@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 
 from meddiff.case import Plane
 from meddiff.conditions.text import TextEncoder
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.checkpoint import PackInfo, save_pack
+from meddiff.diffusion.flow import solver
 from meddiff.diffusion.pipeline import MedDiffPipeline
 from meddiff.synthesis.finder import TYPES
 
@@ -42,7 +43,7 @@ def assemble(vae: Path, unet: Path, text: Path, check: Path | None, pack: Path) 
     pipeline = MedDiffPipeline(
         PatchAutoencoder.from_pretrained(vae),  # type: ignore[arg-type]
         network,  # type: ignore[arg-type]
-        FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+        solver(SHIFT),
         encoder.bert,
         encoder.tokenizer,
         encoder.resampler,

@@ -1,26 +1,28 @@
 """The path from noise to picture."""
 
-import itertools
-
 import torch
 
-from meddiff.diffusion.flow import denoised, direction, euler, logit_normal, mix, times
+from meddiff.diffusion.flow import direction, logit_normal, mix, solver
 
 
-def test_times_fall_from_one_to_zero_and_shift_towards_noise():
-    plain, shifted = times(8, 1.0), times(8, 3.0)
-    assert plain[0] == 1 and plain[-1] == 0
-    assert (plain.diff() < 0).all()
-    assert (shifted[1:-1] > plain[1:-1]).all()
+def test_times_fall_from_nearly_one_to_zero_and_shift_towards_noise():
+    plain, shifted = solver(1.0), solver(3.0)
+    for one in (plain, shifted):
+        one.set_timesteps(8)
+        assert one.sigmas[0] > 0.995 and one.sigmas[-1] == 0
+        assert (one.sigmas.diff() < 0).all()
+    assert (shifted.sigmas[1:-1] > plain.sigmas[1:-1]).all()
 
 
 def test_the_true_direction_leads_to_the_picture_in_any_number_of_steps():
     x0, noise = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)
-    x, path = noise, times(5, 2.0).tolist()
-    for t, t_next in itertools.pairwise(path):
-        x = euler(x, noise - x0, t, t_next)
-    assert torch.allclose(x, x0, atol=1e-5)
-    assert torch.allclose(denoised(mix(x0, noise, 0.3), noise - x0, 0.3), x0, atol=1e-5)
+    for steps in (1, 3, 8):
+        path = solver(2.0)
+        path.set_timesteps(steps)
+        x = mix(x0, noise, float(path.sigmas[0]))
+        for t in path.timesteps:
+            x = path.step(noise - x0, t, x).prev_sample
+        assert torch.allclose(x, x0, atol=1e-4)
 
 
 def test_without_the_network_the_direction_is_the_best_linear_guess():

@@ -82,6 +82,18 @@ def test_place_and_margin_stand_beside_what_was_asked(phantom, healthy, phantom_
     assert rows["margin"].measured == "smooth" and "side" not in rows
 
 
+def test_the_wrong_type_and_the_wrong_side_are_misses(phantom, healthy, phantom_mask):
+    def reason(kind, side):
+        finding = Finding(pathology=kind, side=side)
+        request = Request(findings=Findings(plane=Plane.AXIAL, finding=finding))
+        return check(request, kind, phantom, healthy, phantom_mask, 0, Painted(), 0.98).reason
+
+    assert reason("glioma", Side.LEFT) == ""
+    assert "looks like a glioma" in reason("meningioma", Side.LEFT)
+    assert "on the left, right was asked" in reason("glioma", Side.RIGHT)
+    assert reason("glioma", Side.MIDLINE) == ""  # a lesion near the middle is called either
+
+
 def test_what_no_finder_looked_at_is_said_not_to_be_judged(phantom, healthy, phantom_mask):
     verdict = check(REQUEST, "glioma", phantom, healthy, phantom_mask, 0, None, 0.98)
     row = next(row for row in verdict.measurements if row.name == "lesion seen by the finder")

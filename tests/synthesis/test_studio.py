@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from meddiff.case import Findings, MaskSpec, MedDiffError, Plane, Request, Status, Task, Tolerance
+from meddiff.case import Findings, Margin, MaskSpec, MedDiffError, Plane, Request, Side, Status, Task, Tolerance
 from meddiff.conditions.masks import edit_region
 from meddiff.exchange import write_png
 from meddiff.imaging.read import Slice
@@ -175,3 +175,20 @@ def test_a_ct_is_no_background_for_an_mr_pack(studio, phantom, phantom_mask):
 def test_too_many_at_once_is_refused(studio):
     with pytest.raises(MedDiffError, match="Between 1 and"):
         next(studio.create(asked(), count=0))
+
+
+def test_an_outline_that_contradicts_the_sentence_is_refused_in_words(studio, phantom_mask):
+    right = MaskSpec.from_array(phantom_mask[:, ::-1])
+    with pytest.raises(MedDiffError, match="says left, the outline lies on the patient's right"):
+        studio.complete(asked(mask=right))
+    with pytest.raises(MedDiffError, match="says 80 mm, the outline is 3. mm across"):
+        studio.complete(asked(sentence="Axial T1 post-contrast, mass, 80 mm", mask=MaskSpec.from_array(phantom_mask)))
+
+
+def test_what_the_sentence_leaves_open_is_told_by_the_drawn_outline_not_by_chance(studio, phantom_mask):
+    for seed in range(4):
+        finding = studio.complete(
+            asked(sentence="Axial T1 post-contrast, glioma", mask=MaskSpec.from_array(phantom_mask), seed=seed)
+        ).findings.finding
+        assert finding.side is Side.LEFT and finding.margin is Margin.SMOOTH
+        assert finding.size_mm == pytest.approx(31, abs=2)
