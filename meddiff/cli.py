@@ -22,6 +22,7 @@ RECIPES = {
     "autoencoder": "the autoencoder, from principal components",
     "text": "our compact BERT and its resampler",
     "finder": "the independent lesion finder, on real images only",
+    "neighbours": "the training slices as the check knows them, to tell a copy",
     "denoiser": "the denoiser",
     "adapter": "low-rank adapters for a small new set",
     "pack": "put the parts together into a pack",

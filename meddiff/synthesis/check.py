@@ -11,6 +11,7 @@ from scipy import ndimage
 from meddiff.case import Measurement, Plane, Request, Side, Status, Task
 from meddiff.conditions.measure import longest_diameter_mm, measure_lesion
 from meddiff.synthesis.finder import TYPES, LesionFinder, largest_piece
+from meddiff.synthesis.neighbours import Neighbours
 
 NEAR = 6  # pixels around the outline in which what is found still counts as the lesion
 STRAY_LIMIT = 0.6  # found elsewhere, as a share of the outline's area, from which a case is not plausible
@@ -41,6 +42,7 @@ def check(
     outside_change: int,
     finder: LesionFinder | None,
     spacing_mm: float,
+    neighbours: Neighbours | None = None,
 ) -> Verdict:
     """Measures a case on the pack's grid.
 
@@ -49,6 +51,7 @@ def check(
         outline: bool [256, 256], where the lesion was asked; empty for a slice without one.
         outside_change: largest difference between background or twin and case outside the edit region, grey levels.
         finder: of the pack; without one only what needs none is measured.
+        neighbours: the pack's training slices, from which a picture made from nothing must keep away.
     """
     tolerance = request.tolerance
     rows: list[Measurement] = []
@@ -80,6 +83,8 @@ def check(
         score = _judge_removal(picture, twin, outline, finder, judge)
     else:
         score = _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm, judge)
+    if finder is not None and neighbours is not None and request.task is Task.GENERATE:
+        _judge_distance(picture, finder, neighbours, judge)
     if outline.any() and request.task is not Task.REMOVE:
         seen = measure_lesion(picture, outline, request.findings.plane or Plane.AXIAL, (spacing_mm, spacing_mm))
         asked = finding.enhancement.value if finding else "unknown"
@@ -94,6 +99,24 @@ def check(
         )
     status = Status.REJECTED if misses else Status.ACCEPTED
     return Verdict(tuple(rows), status, "; ".join(misses), score - len(misses))
+
+
+def _judge_distance(
+    picture: np.ndarray, finder: LesionFinder, neighbours: Neighbours, judge: Callable[..., None]
+) -> None:
+    """Too near to a training slice is a copy; farther from all of them than real slices are is no plausible head."""
+    apart = float(neighbours.distance(finder, picture[None])[0])
+    copied = apart < neighbours.near
+    judge(
+        "distance to the nearest training slice",
+        f"{neighbours.near:.2f} to {neighbours.far:.2f}, as real slices",
+        f"{apart:.2f}",
+        neighbours.near <= apart <= neighbours.far,
+        "it is nearly a copy of a slice the model was trained on"
+        if copied
+        else "its anatomy is farther from all training slices than that of real ones: it is not plausible",
+        apart,
+    )
 
 
 def _look_for_any(picture: np.ndarray, finder: LesionFinder, spacing_mm: float, judge: Callable[..., None]) -> None:

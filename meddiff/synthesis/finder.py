@@ -55,16 +55,21 @@ class LesionFinder(ModelMixin, ConfigMixin):
         self.outline = nn.Sequential(nn.Conv2d(widths[0], 4, 3, padding=1), nn.PixelShuffle(2))
         self.kind = nn.Sequential(nn.Linear(2 * widths[-1], 64), nn.SiLU(), nn.Dropout(0.2), nn.Linear(64, len(types)))
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
+    def levels(self, picture: Tensor) -> list[Tensor]:
+        """What each level of the way down sees: [B, 32, 64, 64], [B, 64, 32, 32], [B, 128, 16, 16], [B, 192, 8, 8]."""
         # Contrast of each picture by itself: gain differs between scanners and means nothing.
         mean = picture.mean((1, 2, 3), keepdim=True)
         x = (picture - mean) / (picture.std((1, 2, 3), keepdim=True) + 1e-3)
         x = F.pixel_unshuffle(x, FOLD)  # [B, 16, 64, 64]: whole pictures in quarter the work
-        skips = []
+        seen = []
         for level, block in enumerate(self.down):
             x = block(F.max_pool2d(x, 2) if level else x)
-            skips.append(x)
+            seen.append(x)
+        return seen
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        skips = self.levels(picture)
         deepest = skips.pop()  # [B, 192, 8, 8]
         x = deepest
         for block in self.up:
@@ -75,6 +80,12 @@ class LesionFinder(ModelMixin, ConfigMixin):
         where = F.adaptive_avg_pool2d(outline.detach().sigmoid(), deepest.shape[-2:])
         there = (deepest * where).sum((2, 3)) / (where.sum((2, 3)) + 1e-2)
         return outline, self.kind(torch.cat([there, deepest.mean((2, 3))], dim=1))
+
+    @torch.inference_mode()
+    def describe(self, pictures: Tensor, batch: int = 16) -> Tensor:
+        """Features [B, 2048] of pictures [B, 256, 256] in [0, 1]: the last level but one, averaged over 4 x 4 fields."""
+        chunks = pictures.unsqueeze(1).split(batch)
+        return torch.cat([F.adaptive_avg_pool2d(self.levels(chunk)[-2], 4).flatten(1) for chunk in chunks])
 
     @torch.inference_mode()
     def find(self, pictures: np.ndarray | Tensor, batch: int = 16) -> Found:

@@ -46,6 +46,7 @@ from meddiff.settings import settings
 from meddiff.synthesis.check import Verdict, check
 from meddiff.synthesis.finder import LesionFinder
 from meddiff.synthesis.native import Native, feather, prepare_background
+from meddiff.synthesis.neighbours import Neighbours
 
 Progress = Callable[[float, str], None]
 NEXT_SEED = 1_000_003  # from one attempt to the next; count steps by one, so the two never meet
@@ -76,6 +77,7 @@ class Studio:
         self._lock = threading.RLock()
         self._pack: Pack | None = None
         self._finder: LesionFinder | None = None
+        self._neighbours: Neighbours | None = None
 
     def load(self) -> Pack:
         """The pack, loaded at the first call."""
@@ -84,6 +86,7 @@ class Studio:
                 self._pack = load_pack(self.name, self.precision)
                 if self._pack.has_finder:
                     self._finder = LesionFinder.load(self._pack.folder / "check")
+                    self._neighbours = Neighbours.load(self._pack.folder / "check")
             return self._pack
 
     # ------------------------------------------------------------ the public verbs
@@ -326,7 +329,17 @@ class Studio:
         with_lesion, without = made.picture, made.twin_picture
         if request.task is Task.REMOVE:  # here the result is the picture without
             with_lesion, without = without, with_lesion
-        return check(request, kind, with_lesion, without, on_grid, made.outside_change, self._finder, info.spacing_mm)
+        return check(
+            request,
+            kind,
+            with_lesion,
+            without,
+            on_grid,
+            made.outside_change,
+            self._finder,
+            info.spacing_mm,
+            self._neighbours,
+        )
 
     def _sealed(
         self, request: Request, made: Made, verdict: Verdict, outline: np.ndarray, native: Native | None, attempts: int
