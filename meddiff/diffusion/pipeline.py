@@ -74,7 +74,9 @@ class MedDiffPipeline(DiffusionPipeline):
                 None if background is None else self.vae.encode(background[index : index + 1].to(self._dtype) * 2 - 1)
             )
             done = index * steps
-            latents = self._sample(
+            latents = sample_latents(
+                self.denoise,
+                self.scheduler,
                 conditions.sample(index),
                 seed,
                 steps,
@@ -89,39 +91,47 @@ class MedDiffPipeline(DiffusionPipeline):
     def _dtype(self) -> torch.dtype:
         return self.vae.encoder.weight.dtype
 
-    def _sample(
-        self,
-        asked: Conditions,
-        seed: int,
-        steps: int,
-        guidance: float,
-        known: Tensor | None,
-        progress: Callable[[int], None] | None,
-    ) -> Tensor:
-        """Latents [1, 16, h, w] of one sample."""
-        height, width = (side // BLOCK for side in asked.mask.shape[-2:])
-        noise = torch.randn(1, LATENT_CHANNELS, height, width, generator=torch.Generator().manual_seed(seed))
-        both = [asked] if guidance == 1 else [asked, asked.unconditional()]
-        fixed = torch.cat([fixed_channels(c, known) for c in both])  # [2, 21, h, w]
-        context = torch.cat([c.context for c in both])
-        clinical = torch.cat([c.clinical for c in both])
-        cells = edit_cells(asked.edit)
 
-        # A fresh one: a solver remembers its last step, and another thread may be sampling.
-        solver = DPMSolverMultistepScheduler.from_config(self.scheduler.config)
-        solver.set_timesteps(steps)
-        solver.set_begin_index(0)
-        x = noise
-        for step, (t, tick) in enumerate(zip(solver.sigmas.tolist()[:-1], solver.timesteps, strict=True)):
-            if known is not None:  # what is known is known at every noise level (Lugmayr et al., RePaint, 2022)
-                x = torch.where(cells > 0, x, mix(known, noise, t))
-            out = self.denoise(torch.cat([x.expand(len(both), -1, -1, -1), fixed], 1), t * 1000, context, clinical)
-            if guidance != 1:
-                out = out[1:] + guidance * (out[:1] - out[1:])
-            x = solver.step(direction(x, out, t), tick, x, return_dict=False)[0]
-            if progress:
-                progress(step + 1)
-        return x if known is None else torch.where(cells > 0, x, known)
+@torch.inference_mode()
+def sample_latents(
+    denoise: Denoise,
+    scheduler: DPMSolverMultistepScheduler,
+    asked: Conditions,
+    seed: int,
+    steps: int,
+    guidance: float,
+    known: Tensor | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Tensor:
+    """Whitened latents [1, 16, h, w] of one sample, from its own noise.
+
+    Args:
+        scheduler: names the solver and its settings; it is not changed.
+        known: latents [1, 16, h, w] of the background, or None.
+        progress: called with the passes done.
+    """
+    height, width = (side // BLOCK for side in asked.mask.shape[-2:])
+    x = noise = torch.randn(1, LATENT_CHANNELS, height, width, generator=torch.Generator().manual_seed(seed))
+    both = [asked] if guidance == 1 else [asked, asked.unconditional()]
+    fixed = torch.cat([fixed_channels(c, known) for c in both])  # [2, 21, h, w]
+    context = torch.cat([c.context for c in both])
+    clinical = torch.cat([c.clinical for c in both])
+    cells = edit_cells(asked.edit)
+
+    # A fresh one: a solver remembers its last step, and another thread may be sampling.
+    solver = DPMSolverMultistepScheduler.from_config(scheduler.config)
+    solver.set_timesteps(steps)
+    solver.set_begin_index(0)
+    for step, (t, tick) in enumerate(zip(solver.sigmas.tolist()[:-1], solver.timesteps, strict=True)):
+        if known is not None:  # what is known is known at every noise level (Lugmayr et al., RePaint, 2022)
+            x = torch.where(cells > 0, x, mix(known, noise, t))
+        out = denoise(torch.cat([x.expand(len(both), -1, -1, -1), fixed], 1), t * 1000, context, clinical)
+        if guidance != 1:
+            out = out[1:] + guidance * (out[:1] - out[1:])
+        x = solver.step(direction(x, out, t), tick, x, return_dict=False)[0]
+        if progress:
+            progress(step + 1)
+    return x if known is None else torch.where(cells > 0, x, known)
 
 
 def _counted(progress: Progress, done: int, total: int) -> Callable[[int], None]:

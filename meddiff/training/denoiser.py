@@ -32,11 +32,13 @@ from meddiff.conditions.codebook import context_of
 from meddiff.conditions.tensors import Conditions, edit_cells
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.denoiser import build_denoiser, fixed_channels
-from meddiff.diffusion.flow import direction, logit_normal, mix
+from meddiff.diffusion.flow import direction, logit_normal, mix, solver
+from meddiff.diffusion.pipeline import sample_latents
+from meddiff.diffusion.precision import torch_denoise
 from meddiff.training.augment import augment
 from meddiff.training.captions import caption, mirrored
 from meddiff.training.dataset import BrainSet, load_brain_t1gd
-from meddiff.training.run import Average, Run, learning_rate, set_learning_rate
+from meddiff.training.run import Average, Run, learning_rate, set_learning_rate, write_sheet
 
 SHARES = {"lesion": 0.46, "healthy": 0.16, "insert": 0.22, "remove": 0.16}
 
@@ -244,6 +246,28 @@ def train_denoiser(
     return average.module  # type: ignore[return-value]
 
 
+SHEET, SHEET_SHIFT = 8, 4.0  # pictures on a sample sheet, and their times' shift towards noise
+
+
+@torch.no_grad()
+def sample_sheet(model: UNet2DConditionModel, data: Slices, vae: PatchAutoencoder, path: Path, steps: int = 12) -> None:
+    """The same requests after every run, from nothing, outline above picture: whether training helps is seen here first."""
+    generator = torch.Generator().manual_seed(0)
+    count = min(SHEET, len(data.weight))
+    picks = torch.multinomial(data.weight, count, replacement=False, generator=generator)
+    outlines = (data.masks[picks] > 127).unsqueeze(1).float()
+    everywhere = torch.ones_like(outlines)
+    made = []
+    for number, pick in enumerate(picks.tolist()):
+        row = slice(number, number + 1)
+        asked = Conditions(
+            data.contexts[pick, 0, :1].float(), outlines[row], everywhere[row], data.clinical[pick : pick + 1]
+        )
+        latents = sample_latents(torch_denoise(model), solver(SHEET_SHIFT), asked, number, steps, guidance=2.0)
+        made.append(vae.decode(latents) / 2 + 0.5)
+    write_sheet(torch.cat([outlines, *made]), path, count)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `meddiff train denoiser`."""
     parser.add_argument("--data", type=Path, required=True, help="folder of the brain_t1gd set (docs/data.md)")
@@ -255,9 +279,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Trains, resuming, and writes the averaged `unet/` into the run's folder."""
+    """Trains, resuming, and writes the averaged `unet/` and a sample sheet into the run's folder."""
     vae: PatchAutoencoder = PatchAutoencoder.from_pretrained(args.vae).eval()
     data = prepare(load_brain_t1gd(args.data).where("train"))
     model = train_denoiser(data, vae, args.run, args.minutes * 60, batch=args.batch, rate=args.rate)
     model.save_pretrained(args.run / "unet")
+    sample_sheet(model, data, vae, args.run / "sheet.png")
     return 0

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from meddiff.case import MedDiffError, Plane
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.training.dataset import BrainSet
-from meddiff.training.denoiser import SHARES, draw_batch, grow, prepare, train_denoiser
+from meddiff.training.denoiser import SHARES, draw_batch, grow, prepare, sample_sheet, train_denoiser
 from meddiff.training.finder import dice, train_finder
 from meddiff.training.run import Average, Run, learning_rate
 
@@ -51,6 +52,14 @@ def test_the_denoiser_trains_and_goes_on_where_it_stopped(slices, vae, tmp_path)
     after = torch.load(tmp_path / "state.pt", weights_only=True)
     assert after["step"] > before["step"] > 0
     assert after["samples"] == 2 * after["step"]
+
+
+def test_a_run_ends_with_a_sheet_of_outlines_and_what_was_made_in_them(slices, vae, tmp_path):
+    model = train_denoiser(slices, vae, tmp_path, 0.5, batch=2, widths=(16, 16))
+    sample_sheet(model, slices, vae, tmp_path / "sheet.png", steps=2)
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape == (512, 6 * 256)
+    assert set(np.unique(sheet[:256])) == {0, 255} and sheet[256:].std() > 0
 
 
 def test_a_state_of_another_size_is_refused_in_words(slices, vae, tmp_path):
