@@ -23,6 +23,7 @@ from meddiff.imaging.read import Slice
 from meddiff.synthesis.check import dice
 from meddiff.synthesis.finder import LesionFinder, largest_piece
 from meddiff.synthesis.native import prepare_background
+from meddiff.synthesis.neighbours import Neighbours
 from meddiff.synthesis.studio import Studio
 from meddiff.training.captions import caption
 from meddiff.training.dataset import BrainSet, load_brain_t1gd
@@ -58,6 +59,14 @@ def judged(
         "type": float((found.type_probability.argmax(1) == types).mean()),
         "r": float(np.corrcoef(asked, seen)[0, 1]) if np.std(seen) > 0 else float("nan"),
     }
+
+
+def outside_limits(index: Neighbours | None, finder: LesionFinder, pictures: np.ndarray) -> tuple[float, float]:
+    """Shares of pictures [N, 256, 256] that are as near to a training slice as a copy, and farther from all than real ones."""
+    if index is None:
+        return float("nan"), float("nan")
+    apart = index.distance(finder, pictures)
+    return float((apart < index.near).mean()), float((apart > index.far).mean())
 
 
 def generated(studio: Studio, data: BrainSet, picks: np.ndarray) -> np.ndarray:
@@ -125,6 +134,9 @@ def main(arguments: list[str] | None = None) -> int:
     picks = np.linspace(0, len(data) - 1, min(args.count, len(data))).round().astype(int)
     made = generated(studio, data, picks)
     reached = judged(finder, made, outlines[picks], types[picks], data.spacing_mm)
+    index = Neighbours.load(pack.folder / "check")
+    copied, strange = outside_limits(index, finder, made)
+    copied_real, strange_real = outside_limits(index, finder, real)
     few = picks[:: max(1, len(picks) // 6)]
     insert, remove = (outside_change(studio, data, few, task) for task in (Task.INSERT, Task.REMOVE))
 
@@ -136,15 +148,17 @@ def main(arguments: list[str] | None = None) -> int:
         ("diameter asked / measured, r", reached["r"], ceiling["r"], ">= 0.9"),
         ("type recognised, generated / real val", reached["type"], ceiling["type"], "ratio >= 0.85"),
         ("  ratio", reached["type"] / ceiling["type"], "", ">= 0.85"),
+        ("nearer to a training slice than real ones, share", copied, copied_real, "as real"),
+        ("farther from all than real ones, share", strange, strange_real, "as real"),
         ("change outside edit region, insert", float(insert), "", "0"),
         ("change outside edit region, remove", float(remove), "", "0"),
     ]
     print(
         f"pack {pack.info.name} {pack.info.sha256[:12]}, {args.precision}, {len(picks)} generated, {len(data)} real val slices"
     )
-    print(f"{'':42s}{'reached':>10s}{'real':>10s}   aim")
+    print(f"{'':50s}{'reached':>10s}{'real':>10s}   aim")
     for name, value, other, aim in rows:
-        print(f"{name:42s}{value:10.3f}{other if other == '' else format(other, '10.3f'):>10}   {aim}")
+        print(f"{name:50s}{value:10.3f}{other if other == '' else format(other, '10.3f'):>10}   {aim}")
     if args.json:
         args.json.write_text(
             json.dumps(
@@ -155,6 +169,8 @@ def main(arguments: list[str] | None = None) -> int:
                     "real": ceiling,
                     "psnr": psnr,
                     "ssim": ssim,
+                    "copied": copied,
+                    "strange": strange,
                     "insert": insert,
                     "remove": remove,
                 },

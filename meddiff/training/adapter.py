@@ -16,7 +16,7 @@ from peft import LoraConfig, get_peft_model
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.checkpoint import open_pipeline
 from meddiff.training.dataset import load_brain_t1gd
-from meddiff.training.denoiser import Slices, channel_weights, draw_batch, flow_loss, prepare
+from meddiff.training.denoiser import Slices, draw_batch, flow_loss, prepare
 from meddiff.training.run import Run, learning_rate, set_learning_rate
 
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out"]
@@ -41,10 +41,9 @@ def train_adapter(
     run.keep(model=model, optimizer=optimizer)
     run.resume()
     generator = torch.Generator().manual_seed(seed + run.step)
-    weights = channel_weights(vae)
     for gone in run.clock():
         set_learning_rate(optimizer, learning_rate(rate, run.step, gone, warmup=20))
-        loss = flow_loss(model, draw_batch(data, vae, batch, generator), weights, generator)
+        loss = flow_loss(model, draw_batch(data, vae, batch, generator), vae, generator)
         run.accelerator.backward(loss)
         optimizer.step()
         optimizer.zero_grad()

@@ -4,10 +4,10 @@ Rectified flow on whitened latents, three tasks from one set of slices that all 
 
 | task | share | background | edit region | outline | sentence | not trained on |
 |---|---|---|---|---|---|---|
-| from nothing, lesion | 0.46 | blank | everywhere | the lesion | its caption | - |
-| from nothing, healthy | 0.16 | blank | everywhere | blank | no focal lesion | the lesion's cells (noise there) |
-| insert | 0.22 | the rest | the lesion, grown 4 to 14 mm | the lesion | its caption | outside the edit region |
-| remove | 0.16 | the rest | another outline, off the lesion | blank | no focal lesion | outside the edit region |
+| from nothing, lesion | 0.54 | blank | everywhere | the lesion | its caption | - |
+| from nothing, healthy | 0.17 | blank | everywhere | blank | no focal lesion | the lesion's cells (noise there) |
+| insert | 0.17 | the rest | the lesion, grown 4 to 14 mm | the lesion | its caption | outside the edit region |
+| remove | 0.12 | the rest | another outline, off the lesion | blank | no focal lesion | outside the edit region |
 
 Pictures are moved and mirrored before they are encoded: the encoder is one linear layer, so this costs nothing.
 """
@@ -40,7 +40,7 @@ from meddiff.training.captions import caption, mirrored
 from meddiff.training.dataset import BrainSet, load_brain_t1gd
 from meddiff.training.run import Average, Run, learning_rate, set_learning_rate, write_sheet
 
-SHARES = {"lesion": 0.46, "healthy": 0.16, "insert": 0.22, "remove": 0.16}
+SHARES = {"lesion": 0.54, "healthy": 0.17, "insert": 0.17, "remove": 0.12}
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch
     return Batch(latents, Conditions(context, outline, edit, clinical), insert | remove, weight * (1 - hidden), hidden)
 
 
-def flow_loss(model: torch.nn.Module, batch: Batch, channel_weight: Tensor, generator: torch.Generator) -> Tensor:
+def flow_loss(model: torch.nn.Module, batch: Batch, vae: PatchAutoencoder, generator: torch.Generator) -> Tensor:
     """Mean squared error of the predicted direction where the task is trained, each sample counting the same."""
     x0 = batch.latents
     noise = torch.randn(x0.shape, generator=generator)
@@ -199,15 +199,20 @@ def flow_loss(model: torch.nn.Module, batch: Batch, channel_weight: Tensor, gene
     ).sample
     # Errors of the output, not of v: every time counts the same.
     spread = (1 - t) ** 2 + t**2
-    error = (direction(x_t, output, t) - (noise - x0)).square() * spread * channel_weight
+    error = (direction(x_t, output, t) - (noise - x0)).square() * spread * channel_weights(vae, t)
     weighted = (error * batch.weight).sum((1, 2, 3)) / (batch.weight.sum((1, 2, 3)) * x0.shape[1] + 50)
     return weighted.mean()
 
 
-def channel_weights(vae: PatchAutoencoder) -> Tensor:
-    """Weights [1, 16, 1, 1], mean 1: coarse channels carry more of the picture, so they count more (root of their spread)."""
-    root = vae.latent_std.sqrt()
-    return root / root.mean()
+def channel_weights(vae: PatchAutoencoder, t: Tensor) -> Tensor:
+    """Weights of the channels' errors at times t [B, 1, 1, 1], mean 1: [B, 16, 1, 1].
+
+    Coarse channels carry more of the picture. Near the picture they count by the root of their spread; far in the noise, where
+    fine channels cannot be told at all and would only add noise to the gradient, by its square: errors of pixels.
+    """
+    power = 0.5 + 1.5 * ((t - 0.5) / 0.4).clamp(0, 1)
+    weights = vae.latent_std**power
+    return weights / weights.mean(1, keepdim=True)
 
 
 def train_denoiser(
@@ -232,11 +237,10 @@ def train_denoiser(
     resumed = run.resume()
     generator = torch.Generator().manual_seed(seed + run.step)
     prepared, optimizer_ = run.accelerator.prepare(model, optimizer)
-    weights = channel_weights(vae)
     start = 10_000 if resumed else 0  # no second warm-up
     for gone in run.clock():
         set_learning_rate(optimizer, learning_rate(rate, run.step + start, gone, floor=floor))
-        loss = flow_loss(prepared, draw_batch(data, vae, batch, generator), weights, generator)
+        loss = flow_loss(prepared, draw_batch(data, vae, batch, generator), vae, generator)
         run.accelerator.backward(loss)
         run.accelerator.clip_grad_norm_(model.parameters(), 1.0)
         optimizer_.step()
