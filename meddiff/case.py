@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from meddiff import __version__
 
 SYNTHETIC_NOTICE = "Synthetic image made by MedDiff. Not a patient. Not for diagnosis."
+SHIPPED_TEXT_ENCODER = "meddiff-compact-bert"  # every pack holds one; its weights are named by the pack's hash
 
 
 class MedDiffError(Exception):
@@ -199,6 +200,7 @@ class Request(Record):
     pack: str = "brain-t1gd"
     pack_sha256: str | None = None  # filled in when the request meets the pack
     sentence: str = ""  # as the person typed it
+    text_encoder: str = SHIPPED_TEXT_ENCODER  # which said it; a fitted one is named with a hash of its weights
     findings: Findings = Findings()
     mask: MaskSpec | None = None
     clinical: Clinical = Clinical()

@@ -25,6 +25,7 @@ RECIPES = {
     "neighbours": "the training slices as the check knows them, to tell a copy",
     "denoiser": "the denoiser",
     "adapter": "low-rank adapters for a small new set",
+    "prior": "the Gaussian heads a picture from nothing starts from",
     "pack": "put the parts together into a pack",
     "int8": "the INT8 network of a pack",
     "outlines": "shape statistics of real outlines",
@@ -78,6 +79,16 @@ def _making(parser: argparse.ArgumentParser) -> None:
         "--pack", default="brain-t1gd", help="which model (default brain-t1gd; `meddiff packs` lists them)"
     )
     parser.add_argument("--precision", choices=("int8", "bf16", "fp32"), default="int8", help="default int8")
+    _text_encoder(parser)
+
+
+def _text_encoder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--text-encoder",
+        type=Path,
+        metavar="DIR",
+        help="folder that `meddiff text fit` wrote (default: MEDDIFF_TEXT_ENCODER, else the model's own encoder)",
+    )
 
 
 def _on_background(parser: argparse.ArgumentParser) -> None:
@@ -128,6 +139,7 @@ def parser() -> argparse.ArgumentParser:
     )
     again.add_argument("--slice", type=int, metavar="N", help="which slice or frame of a volume")
     again.add_argument("--precision", choices=("int8", "bf16", "fp32"), help="default: the precision it was made at")
+    _text_encoder(again)
 
     verb("packs", "list the installed models", _packs)
 
@@ -144,17 +156,22 @@ def parser() -> argparse.ArgumentParser:
     text = verb("text", "exchange the text encoder", _text)
     text.add_argument(
         "do",
-        choices=("fit",),
-        help="fit: fit a resampler to another encoder, so that it says what the shipped one says",
+        choices=("fit", "test"),
+        help="fit: fit a resampler to another encoder, so that it says what the shipped one says; "
+        "test: how much of 400 new sentences each encoder says right",
     )
-    text.add_argument("name", nargs="?", help="hub name or folder (default emilyalsentzer/Bio_ClinicalBERT)")
+    text.add_argument("name", nargs="?", help="fit: hub name or folder (default emilyalsentzer/Bio_ClinicalBERT)")
     text.add_argument(
         "--out",
         type=Path,
         default=Path("runs/text-fit"),
-        help="folder for the fitted resampler (default runs/text-fit)",
+        help="fit: folder for the fitted resampler (default runs/text-fit)",
     )
-    text.add_argument("--minutes", type=float, default=10, help="how long to fit (default 10)")
+    text.add_argument("--minutes", type=float, default=7, help="fit: how long (default 7)")
+    text.add_argument(
+        "--pack", default="brain-t1gd", help="test: whose own encoder stands beside it (default brain-t1gd)"
+    )
+    _text_encoder(text)
 
     train = verbs.add_parser(
         "train", help="run a training recipe", description="Run a training recipe; docs/training.md tells the order."
@@ -258,7 +275,7 @@ def _make(args: argparse.Namespace, task: Task, sentence: str) -> int:
     folder = settings().checkpoints / args.pack
     info = read_info(folder) if folder.exists() else None
     request = _request(args, task, sentence, info.steps if info else 16, info.guidance if info else 2.0)
-    studio = Studio(args.pack, args.precision)
+    studio = Studio(args.pack, args.precision, args.text_encoder)
     bank = None
     if args.keep:
         from meddiff.bank import Bank
@@ -349,13 +366,13 @@ def _rebuild(args: argparse.Namespace) -> int:
     path = Path(args.case)
     if path.suffix == ".png":
         provenance, _, _ = read_png_record(path)
-        studio = Studio(provenance.request.pack, args.precision or provenance.request.precision)
+        studio = Studio(provenance.request.pack, args.precision or provenance.request.precision, args.text_encoder)
         report = rebuild_picture(path, studio, background)
     else:
         bank = Bank()
         kept = bank.open(args.case)
         request = kept.case.request
-        studio = Studio(request.pack, args.precision or request.precision)
+        studio = Studio(request.pack, args.precision or request.precision, args.text_encoder)
         if request.background_sha256 and background is None:
             from meddiff.imaging.read import Slice
 
@@ -412,11 +429,22 @@ def _bank(args: argparse.Namespace) -> int:
 
 
 def _text(args: argparse.Namespace) -> int:
-    from meddiff.conditions.text import CLINICAL_BERT
-    from meddiff.training.text import fit_text
+    from meddiff.conditions.text import CLINICAL_BERT, TextEncoder
+    from meddiff.settings import settings
+    from meddiff.training.text import agreement, fit_text
 
-    fit_text(args.name or CLINICAL_BERT, args.out, args.minutes * 60)
-    print(f"The fitted resampler lies in {args.out}.")
+    if args.do == "fit":
+        encoder = fit_text(args.name or CLINICAL_BERT, args.out, args.minutes * 60)
+        print(f"{encoder.name} is fitted: choose it by --text-encoder {args.out}, or MEDDIFF_TEXT_ENCODER={args.out}.")
+        return 0
+    from meddiff.diffusion.checkpoint import load_pack
+
+    encoders = [load_pack(args.pack, "fp32").pipeline.text]
+    if fitted := args.text_encoder or settings().text_encoder:
+        encoders.append(TextEncoder.load_fitted(fitted))
+    for encoder in encoders:
+        print(encoder.name)
+        print("  " + ", ".join(f"{name} {share:.1%}" for name, share in agreement(encoder).items()))
     return 0
 
 

@@ -5,6 +5,7 @@
 | `MEDDIFF_CASEBANK` | folder of the bank | `casebank/` beside the code |
 | `MEDDIFF_CHECKPOINTS` | folder of the packs | `checkpoints/` beside the code |
 | `MEDDIFF_PROMPTS` | folder of vocabulary and pathologies | `prompts/` beside the code |
+| `MEDDIFF_TEXT_ENCODER` | folder that `meddiff text fit` wrote: the text encoder of new cases | the pack's own |
 | `MEDDIFF_DATABASE_URL` | SQLAlchemy URL of the bank's records | SQLite in the bank's folder |
 | `MEDDIFF_MAX_UPLOAD_MB` | largest file the page takes | 200 |
 | `MEDDIFF_MAX_COUNT` | most cases in one request | 64 |
@@ -30,6 +31,7 @@ class Settings(BaseSettings):
     casebank: Path = HOUSE / "casebank"
     checkpoints: Path = HOUSE / "checkpoints"
     prompts: Path = HOUSE / "prompts"
+    text_encoder: Path | None = None
     database_url: str | None = None
     max_upload_mb: int = Field(default=200, gt=0)
     max_count: int = Field(default=64, gt=0)

@@ -34,6 +34,7 @@ OTHER_VALUES = {
     "pack": "another-pack",
     "pack_sha256": "f" * 64,
     "sentence": "left frontal glioma",
+    "text_encoder": "ward-bert@0123456789ab",
     "findings": Findings(plane=Plane.CORONAL),
     "mask": MaskSpec(sample_seed=4),
     "clinical": Clinical(age_years=60, sex=Sex.FEMALE),

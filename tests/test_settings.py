@@ -28,6 +28,7 @@ def test_without_an_environment_everything_lies_beside_the_code(bare):
     [
         ("MEDDIFF_CASEBANK", "/elsewhere/bank", "casebank", Path("/elsewhere/bank")),
         ("MEDDIFF_CHECKPOINTS", "packs", "checkpoints", Path("packs")),
+        ("MEDDIFF_TEXT_ENCODER", "runs/text-fit", "text_encoder", Path("runs/text-fit")),
         ("MEDDIFF_MAX_UPLOAD_MB", "5", "max_upload_mb", 5),
         ("MEDDIFF_THREADS", "2", "threads", 2),
     ],

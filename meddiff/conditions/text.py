@@ -2,11 +2,13 @@
 
 The denoiser sees only the context, [B, 16, 128] (`conditions.codebook`), so the encoder can be exchanged without touching
 it: our compact BERT ships, and any `AutoModel` (Bio_ClinicalBERT first) can be put in its place once `meddiff text fit`
-has fitted a resampler of its own. Resampler: Alayrac et al., *Flamingo*, 2022, one layer of it.
+has fitted a resampler of its own (`FittedEncoder`). Resampler: Alayrac et al., *Flamingo*, 2022, one layer of it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,16 @@ from typing import Any
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from meddiff.case import MedDiffError
+from meddiff.case import SHIPPED_TEXT_ENCODER, MedDiffError, Record, pixel_sha256
 from meddiff.conditions.codebook import CONTEXT_DIM, TOKENS
 
-MAX_WORDPIECES = 64  # longer sentences are refused, not cut
+MAX_WORDPIECES = 96  # as many as our BERT has positions; longer sentences are refused, not cut
 
 CLINICAL_BERT = "emilyalsentzer/Bio_ClinicalBERT"
+FITTED = "text_encoder.json"
 
 
 class Resampler(ModelMixin, ConfigMixin):
@@ -54,10 +58,10 @@ class TextEncoder:
     Args:
         tokenizer, bert: a transformers tokenizer and encoder that belong together.
         resampler: fitted to that encoder.
-        name: what it is called in provenance ("meddiff-compact-bert", a hub name, a folder).
+        name: what records call it.
     """
 
-    def __init__(self, tokenizer: Any, bert: nn.Module, resampler: Resampler, name: str) -> None:
+    def __init__(self, tokenizer: Any, bert: nn.Module, resampler: Resampler, name: str = SHIPPED_TEXT_ENCODER) -> None:
         self.tokenizer = tokenizer
         self.bert = bert.eval()
         self.resampler = resampler.eval()
@@ -67,7 +71,7 @@ class TextEncoder:
         """Hidden states [B, T, hidden] and attention mask [B, T].
 
         Raises:
-            MedDiffError: for a sentence of more than 64 word pieces.
+            MedDiffError: for a sentence of more than 96 word pieces.
         """
         batch = self.tokenizer([s.lower() for s in sentences], padding=True, return_tensors="pt")
         if batch["input_ids"].shape[1] > MAX_WORDPIECES:
@@ -101,34 +105,75 @@ class TextEncoder:
             AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
             BertModel.from_pretrained(folder / "text_encoder", local_files_only=True, add_pooling_layer=False),
             Resampler.from_pretrained(folder / "resampler"),  # type: ignore[arg-type]
-            "meddiff-compact-bert",
         )
 
+    def save_fitted(self, folder: str | Path, encoder: str) -> None:
+        """Writes the resampler alone, and to which encoder (hub name or folder) it was fitted."""
+        source = Path(encoder).resolve() if Path(encoder).is_dir() else encoder
+        self.resampler.save_pretrained(folder)
+        fitted = FittedEncoder(encoder=str(source), name=self.name)
+        (Path(folder) / FITTED).write_text(fitted.model_dump_json(indent=1) + "\n")
+
     @staticmethod
-    def load_foreign(name: str, fitted: str | Path) -> TextEncoder:
-        """Any `AutoModel` by hub name or folder, with the resampler that `meddiff text fit` wrote to `fitted`.
+    def load_fitted(folder: str | Path) -> TextEncoder:
+        """The encoder that `meddiff text fit` wrote `folder` for.
 
         Raises:
-            MedDiffError: when the weights cannot be had (offline) or the resampler is missing.
+            MedDiffError: when the folder is not such a one, or the encoder cannot be had or was changed since.
         """
-        tokenizer, bert = load_auto(name)
-        if not (Path(fitted) / "config.json").exists():
-            raise MedDiffError(f"No resampler fitted to {name} lies in {fitted}: run `meddiff text fit {name}` first.")
-        return TextEncoder(tokenizer, bert, Resampler.from_pretrained(fitted), name)  # type: ignore[arg-type]
+        folder = Path(folder)
+        try:
+            fitted = FittedEncoder.model_validate_json((folder / FITTED).read_bytes())
+            resampler: Any = Resampler.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise MedDiffError(
+                f"{folder} holds no fitted text encoder: give the folder that `meddiff text fit` wrote."
+            ) from error
+        tokenizer, bert = load_auto(fitted.encoder)
+        if record_name(fitted.encoder, tokenizer, bert, resampler) != fitted.name:
+            raise MedDiffError(
+                f"The text encoder {fitted.name} or its resampler was changed since `meddiff text fit` wrote {folder}: "
+                "fit again, into another folder."
+            )
+        return TextEncoder(tokenizer, bert, resampler, fitted.name)
+
+
+class FittedEncoder(Record):
+    """What `meddiff text fit` writes beside a resampler."""
+
+    encoder: str  # hub name, or a folder on this machine: it stays here, files that leave carry the name
+    name: str  # see `record_name`
+
+
+def record_name(encoder: str, tokenizer: Any, *modules: nn.Module) -> str:
+    """What records call a fitted encoder: hub name or the folder's own name, and a hash of vocabulary and weights."""
+    parts = [json.dumps(tokenizer.get_vocab(), sort_keys=True)]
+    for module in modules:
+        parts += sorted(pixel_sha256(weight.detach().numpy()) for weight in module.parameters())
+    said = Path(encoder).resolve().name if Path(encoder).is_dir() else encoder
+    return f"{said}@{hashlib.sha256(''.join(parts).encode()).hexdigest()[:12]}"
 
 
 def load_auto(name: str) -> tuple[Any, nn.Module]:
-    """Tokenizer and encoder of a hub name or a folder.
+    """Tokenizer and encoder of a hub name or a folder, in float32.
 
     Raises:
-        MedDiffError: when they cannot be had.
+        MedDiffError: when they cannot be had, or weights are missing.
     """
-    from transformers import AutoModel, AutoTokenizer
+    import transformers
 
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     try:
-        return AutoTokenizer.from_pretrained(name), AutoModel.from_pretrained(name).eval()
-    except (OSError, ValueError) as error:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+        bert, report = transformers.AutoModel.from_pretrained(name, output_loading_info=True)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise MedDiffError(
-            f"The text encoder {name!r} could not be loaded: it is neither a folder here nor could it be fetched. "
+            f"The text encoder {name!r} could not be loaded: {str(error).strip().splitlines()[0].rstrip('.')}. "
             "Connect to the model hub once, or give the folder that holds its weights."
         ) from error
+    if getattr(bert, "pooler", None) is not None:
+        bert.pooler = None  # nothing here reads it, and many checkpoints leave it to chance
+    if missing := sorted(key for key in report["missing_keys"] if not key.startswith("pooler.")):
+        raise MedDiffError(f"The text encoder {name!r} is not whole: {missing[0]} is missing. Get its weights again.")
+    return tokenizer, bert.float().eval()

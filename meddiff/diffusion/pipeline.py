@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DConditionModel
 from torch import Tensor
 
+from meddiff.case import Plane
 from meddiff.conditions.tensors import Conditions, edit_cells
 from meddiff.conditions.text import Resampler, TextEncoder
 from meddiff.diffusion.autoencoder import BLOCK, PatchAutoencoder
 from meddiff.diffusion.denoiser import LATENT_CHANNELS, fixed_channels
-from meddiff.diffusion.flow import direction, mix
+from meddiff.diffusion.flow import direction, mix, path
 from meddiff.diffusion.precision import Denoise, torch_denoise
+from meddiff.diffusion.prior import HeadPrior
 
 Progress = Callable[[int, int], None]
 
@@ -24,6 +27,8 @@ class MedDiffPipeline(DiffusionPipeline):
     `denoise` may be exchanged for the same network at another precision (`diffusion.precision`).
     """
 
+    _optional_components = ["prior"]  # noqa: RUF012, diffusers' own way to say it
+
     def __init__(
         self,
         vae: PatchAutoencoder,
@@ -32,13 +37,20 @@ class MedDiffPipeline(DiffusionPipeline):
         text_encoder: torch.nn.Module,
         tokenizer: object,
         resampler: Resampler,
+        prior: HeadPrior | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
-            vae=vae, unet=unet, scheduler=scheduler, text_encoder=text_encoder, tokenizer=tokenizer, resampler=resampler
+            vae=vae,
+            unet=unet,
+            scheduler=scheduler,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            resampler=resampler,
+            prior=prior.float() if prior is not None else None,  # stored in half precision
         )
         self.denoise: Denoise = torch_denoise(unet)
-        self.text = TextEncoder(tokenizer, text_encoder, resampler, "meddiff-compact-bert")
+        self.text = TextEncoder(tokenizer, text_encoder, resampler)
 
     @torch.inference_mode()
     def __call__(
@@ -49,6 +61,7 @@ class MedDiffPipeline(DiffusionPipeline):
         guidance: float = 2.0,
         background: Tensor | None = None,
         progress: Progress | None = None,
+        plane: Plane | None = None,
     ) -> Tensor:
         """Makes one picture a seed.
 
@@ -59,6 +72,7 @@ class MedDiffPipeline(DiffusionPipeline):
             guidance: 1 follows the conditions as trained; more follows them harder (classifier-free guidance).
             background: known pictures [B, 1, H, W] in [0, 1], kept outside the edit region, or None.
             progress: called as (passes done, passes in all).
+            plane: whose heads the pack's prior shall draw from; None, and no background: start from noise alone.
 
         Returns:
             pictures [B, 1, H, W] in [0, 1]. Outside the edit region they are the background as the autoencoder sees
@@ -83,6 +97,8 @@ class MedDiffPipeline(DiffusionPipeline):
                 guidance,
                 None if known is None else known.float(),
                 _counted(progress, done, len(seeds) * steps) if progress else None,
+                self.prior,
+                plane,
             )
             pictures.append(self.vae.decode(latents.to(self._dtype)).float() / 2 + 0.5)
         return torch.cat(pictures).clamp(0, 1).clone()
@@ -102,6 +118,8 @@ def sample_latents(
     guidance: float,
     known: Tensor | None = None,
     progress: Callable[[int], None] | None = None,
+    prior: HeadPrior | None = None,
+    plane: Plane | None = None,
 ) -> Tensor:
     """Whitened latents [1, 16, h, w] of one sample, from its own noise.
 
@@ -109,19 +127,26 @@ def sample_latents(
         scheduler: names the solver and its settings; it is not changed.
         known: latents [1, 16, h, w] of the background, or None.
         progress: called with the passes done.
+        prior, plane: of the pack, and what is shown: where to start. With a background the start is what surrounds the
+            edit region; without a prior, or neither plane nor background, it is noise alone.
     """
     height, width = (side // BLOCK for side in asked.mask.shape[-2:])
-    x = noise = torch.randn(1, LATENT_CHANNELS, height, width, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    x = noise = torch.randn(1, LATENT_CHANNELS, height, width, generator=generator)
+    cells = edit_cells(asked.edit)
+    begin = 1.0
+    if prior is not None and known is not None:
+        begin = prior.config.until
+        x = mix(filled(known, cells), noise, begin)
+    elif prior is not None and plane is not None:
+        begin = prior.config.until
+        x = prior.start(plane, asked.mask, noise, generator)
     both = [asked] if guidance == 1 else [asked, asked.unconditional()]
     fixed = torch.cat([fixed_channels(c, known) for c in both])  # [2, 21, h, w]
     context = torch.cat([c.context for c in both])
     clinical = torch.cat([c.clinical for c in both])
-    cells = edit_cells(asked.edit)
 
-    # A fresh one: a solver remembers its last step, and another thread may be sampling.
-    solver = DPMSolverMultistepScheduler.from_config(scheduler.config)
-    solver.set_timesteps(steps)
-    solver.set_begin_index(0)
+    solver = path(scheduler, steps, begin)
     for step, (t, tick) in enumerate(zip(solver.sigmas.tolist()[:-1], solver.timesteps, strict=True)):
         if known is not None:  # what is known is known at every noise level (Lugmayr et al., RePaint, 2022)
             x = torch.where(cells > 0, x, mix(known, noise, t))
@@ -132,6 +157,13 @@ def sample_latents(
         if progress:
             progress(step + 1)
     return x if known is None else torch.where(cells > 0, x, known)
+
+
+def filled(known: Tensor, cells: Tensor, reach: int = 7) -> Tensor:
+    """Latents [1, 16, h, w] whose open cells (1 in cells [1, 1, h, w]) hold the mean of the known ones within `reach` cells."""
+    kept = 1 - cells
+    around = [F.avg_pool2d(x, 2 * reach + 1, 1, reach) for x in (known * kept, kept)]
+    return torch.where(cells > 0, around[0] / around[1].clamp_min(1e-3), known)
 
 
 def _counted(progress: Progress, done: int, total: int) -> Callable[[int], None]:

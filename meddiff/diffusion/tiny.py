@@ -13,6 +13,7 @@ from meddiff.diffusion.checkpoint import PackInfo, save_pack
 from meddiff.diffusion.denoiser import build_denoiser
 from meddiff.diffusion.flow import solver
 from meddiff.diffusion.pipeline import MedDiffPipeline
+from meddiff.diffusion.prior import HeadPrior
 
 WORDS = (
     "axial coronal sagittal t1 post contrast ring enhancing solid left right frontal temporal mass glioma mm no focal"
@@ -45,6 +46,9 @@ def write_tiny_pack(folder: Path, name: str = "brain-t1gd", seed: int = 0) -> Pa
     )
     vae = PatchAutoencoder(width=16, blocks=1)
     vae.start_from_components(torch.rand(4, 1, 64, 64) * 2 - 1)
+    prior = HeadPrior(components=2)
+    prior.mixing += torch.eye(2)
+    prior.directions += torch.randn(prior.directions.shape)
     pipeline = MedDiffPipeline(
         vae,
         build_denoiser((16, 16), heads=2),
@@ -52,6 +56,7 @@ def write_tiny_pack(folder: Path, name: str = "brain-t1gd", seed: int = 0) -> Pa
         bert,
         tokenizer,
         Resampler(32),
+        prior,
     )
     info = PackInfo(
         name=name,

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ from meddiff.conditions.measure import head_mask
 from meddiff.conditions.place import slice_level
 from meddiff.conditions.prompt import check_drawable, fill_from_pathology, read_sentence, write_sentence
 from meddiff.conditions.tensors import Conditions
+from meddiff.conditions.text import TextEncoder
 from meddiff.conditions.vocabulary import drawn_as
 from meddiff.diffusion.checkpoint import Pack, load_pack
 from meddiff.imaging.read import Slice
@@ -69,15 +71,21 @@ class Studio:
     Args:
         pack: name under the folder of checkpoints.
         precision: int8, bf16 or fp32.
+        text_encoder: folder that `meddiff text fit` wrote, its encoder says the sentences of new cases; default: the
+            one of MEDDIFF_TEXT_ENCODER, or the pack's own.
     """
 
-    def __init__(self, pack: str = "brain-t1gd", precision: str = "int8") -> None:
+    def __init__(
+        self, pack: str = "brain-t1gd", precision: str = "int8", text_encoder: str | Path | None = None
+    ) -> None:
         self.name = pack
         self.precision = precision
+        self.text_encoder = text_encoder or settings().text_encoder
         self._lock = threading.RLock()
         self._pack: Pack | None = None
         self._finder: LesionFinder | None = None
         self._neighbours: Neighbours | None = None
+        self._fitted: TextEncoder | None = None
 
     def load(self) -> Pack:
         """The pack, loaded at the first call."""
@@ -88,6 +96,17 @@ class Studio:
                     self._finder = LesionFinder.load(self._pack.folder / "check")
                     self._neighbours = Neighbours.load(self._pack.folder / "check")
             return self._pack
+
+    def text(self) -> TextEncoder:
+        """The text encoder of new cases, loaded at the first call.
+
+        Raises:
+            MedDiffError: when the folder that was chosen holds none, or its encoder cannot be had.
+        """
+        with self._lock:
+            if self._fitted is None and self.text_encoder is not None:
+                self._fitted = TextEncoder.load_fitted(self.text_encoder)
+            return self._fitted or self.load().pipeline.text
 
     # ------------------------------------------------------------ the public verbs
 
@@ -157,6 +176,7 @@ class Studio:
                 "pack": info.name,
                 "pack_sha256": info.sha256,
                 "precision": self.precision,
+                "text_encoder": self.text().name,
                 "mask": MaskSpec.from_array(mask) if mask is not None else None,
                 "background_sha256": pixel_sha256(native.pixels) if native else None,
             }
@@ -291,7 +311,10 @@ class Studio:
         conditions = self._conditions(findings, outline, edit, native, request)
         background = torch.from_numpy(known)[None, None] if known is not None else None
         pipeline = self.load().pipeline
-        return pipeline(conditions, [request.seed], request.steps, request.guidance, background, progress)[0, 0].numpy()
+        made = pipeline(
+            conditions, [request.seed], request.steps, request.guidance, background, progress, request.findings.plane
+        )
+        return made[0, 0].numpy()
 
     def _conditions(
         self,
@@ -319,8 +342,21 @@ class Studio:
         )
         region = grid(edit, 1.0)
         return Conditions(
-            pack.pipeline.text([said]), grid(outline, 0.0), (region > 0).float(), torch.from_numpy(clinical)[None]
+            self._named(request.text_encoder)([said]),
+            grid(outline, 0.0),
+            (region > 0).float(),
+            torch.from_numpy(clinical)[None],
         )
+
+    def _named(self, text_encoder: str) -> TextEncoder:
+        own = self.load().pipeline.text
+        here = own if text_encoder == own.name else self.text()
+        if here.name != text_encoder:
+            raise MedDiffError(
+                f"This case's sentence was read by the text encoder {text_encoder}, here is {here.name}: give the folder "
+                "that `meddiff text fit` wrote for it (--text-encoder, or MEDDIFF_TEXT_ENCODER)."
+            )
+        return here
 
     def _verdict(self, request: Request, made: Made, outline: np.ndarray, native: Native | None) -> Verdict:
         info = self.load().info

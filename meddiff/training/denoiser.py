@@ -4,10 +4,10 @@ Rectified flow on whitened latents, three tasks from one set of slices that all 
 
 | task | share | background | edit region | outline | sentence | not trained on |
 |---|---|---|---|---|---|---|
-| from nothing, lesion | 0.54 | blank | everywhere | the lesion | its caption | - |
-| from nothing, healthy | 0.17 | blank | everywhere | blank | no focal lesion | the lesion's cells (noise there) |
-| insert | 0.17 | the rest | the lesion, grown 4 to 14 mm | the lesion | its caption | outside the edit region |
-| remove | 0.12 | the rest | another outline, off the lesion | blank | no focal lesion | outside the edit region |
+| from nothing, lesion | 0.62 | blank | everywhere | the lesion | its caption | - |
+| from nothing, healthy | 0.14 | blank | everywhere | blank | no focal lesion | the lesion's cells (noise there) |
+| insert | 0.14 | the rest | the lesion, grown 4 to 14 mm | the lesion | its caption | outside the edit region |
+| remove | 0.10 | the rest | another outline, off the lesion | blank | no focal lesion | outside the edit region |
 
 Pictures are moved and mirrored before they are encoded: the encoder is one linear layer, so this costs nothing.
 """
@@ -35,12 +35,15 @@ from meddiff.diffusion.denoiser import build_denoiser, fixed_channels
 from meddiff.diffusion.flow import direction, logit_normal, mix, solver
 from meddiff.diffusion.pipeline import sample_latents
 from meddiff.diffusion.precision import torch_denoise
+from meddiff.diffusion.prior import HeadPrior
 from meddiff.training.augment import augment
 from meddiff.training.captions import caption, mirrored
 from meddiff.training.dataset import BrainSet, load_brain_t1gd
 from meddiff.training.run import Average, Run, learning_rate, set_learning_rate, write_sheet
+from meddiff.training.text import read_back
 
-SHARES = {"lesion": 0.54, "healthy": 0.17, "insert": 0.17, "remove": 0.12}
+SHARES = {"lesion": 0.62, "healthy": 0.14, "insert": 0.14, "remove": 0.10}
+MOVED = 0.4  # of the full augmentation: more keeps a short training from ever seeing the same head twice
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch
         (data.masks[picks] > 127).unsqueeze(1).float(),
         generator,
         mirror,
+        MOVED,
     )
     latents = vae.encode(pictures * 2 - 1)
     wording = torch.randint(data.contexts.shape[2], (count,), generator=generator)
@@ -254,7 +258,14 @@ SHEET, SHEET_SHIFT = 8, 4.0  # pictures on a sample sheet, and their times' shif
 
 
 @torch.no_grad()
-def sample_sheet(model: UNet2DConditionModel, data: Slices, vae: PatchAutoencoder, path: Path, steps: int = 12) -> None:
+def sample_sheet(
+    model: UNet2DConditionModel,
+    data: Slices,
+    vae: PatchAutoencoder,
+    path: Path,
+    prior: HeadPrior | None = None,
+    steps: int = 12,
+) -> None:
     """The same requests after every run, from nothing, outline above picture: whether training helps is seen here first."""
     generator = torch.Generator().manual_seed(0)
     count = min(SHEET, len(data.weight))
@@ -267,7 +278,10 @@ def sample_sheet(model: UNet2DConditionModel, data: Slices, vae: PatchAutoencode
         asked = Conditions(
             data.contexts[pick, 0, :1].float(), outlines[row], everywhere[row], data.clinical[pick : pick + 1]
         )
-        latents = sample_latents(torch_denoise(model), solver(SHEET_SHIFT), asked, number, steps, guidance=2.0)
+        said = read_back(asked.context, "plane", [plane.value for plane in Plane])[0]
+        latents = sample_latents(
+            torch_denoise(model), solver(SHEET_SHIFT), asked, number, steps, 2.0, prior=prior, plane=Plane(said)
+        )
         made.append(vae.decode(latents) / 2 + 0.5)
     write_sheet(torch.cat([outlines, *made]), path, count)
 
@@ -277,6 +291,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the brain_t1gd set (docs/data.md)")
     parser.add_argument("--vae", type=Path, default=Path("checkpoints/brain-t1gd/vae"), help="autoencoder to train on")
     parser.add_argument("--run", type=Path, default=Path("runs/denoiser"), help="folder of state, log and result")
+    parser.add_argument(
+        "--prior", type=Path, default=Path("checkpoints/brain-t1gd/prior"), help="heads the sample sheet starts from"
+    )
     parser.add_argument("--minutes", type=float, default=90, help="how long to train in this call (default 90)")
     parser.add_argument("--rate", type=float, default=4e-4, help="peak learning rate (default 4e-4)")
     parser.add_argument("--batch", type=int, default=8, help="samples a step (default 8)")
@@ -288,5 +305,6 @@ def main(args: argparse.Namespace) -> int:
     data = prepare(load_brain_t1gd(args.data).where("train"))
     model = train_denoiser(data, vae, args.run, args.minutes * 60, batch=args.batch, rate=args.rate)
     model.save_pretrained(args.run / "unet")
-    sample_sheet(model, data, vae, args.run / "sheet.png")
+    prior = HeadPrior.from_pretrained(args.prior).float() if args.prior.exists() else None
+    sample_sheet(model, data, vae, args.run / "sheet.png", prior)
     return 0

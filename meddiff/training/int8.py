@@ -15,10 +15,12 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
+from meddiff.case import Plane
 from meddiff.diffusion.checkpoint import open_pipeline, read_info, save_ir, write_manifest
 from meddiff.diffusion.pipeline import MedDiffPipeline
 from meddiff.training.dataset import load_brain_t1gd
 from meddiff.training.denoiser import Slices, draw_batch, prepare
+from meddiff.training.text import CHOICES, read_back
 
 Inputs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -54,7 +56,9 @@ def calibration_inputs(
         for number in range(samples):
             batch = draw_batch(data, pipeline.vae, 1, generator)
             known = pipeline.vae.decode(batch.latents) / 2 + 0.5 if bool(batch.given[0]) else None
-            pipeline(batch.conditions, [seed + number], steps, guidance, known)
+            (said,) = read_back(batch.conditions.context, "plane", CHOICES["plane"])
+            plane = None if said == "unknown" else Plane(said)
+            pipeline(batch.conditions, [seed + number], steps, guidance, known, plane=plane)
     finally:
         pipeline.denoise = network
     return seen

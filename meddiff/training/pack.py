@@ -15,6 +15,7 @@ from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.checkpoint import PackInfo, save_pack
 from meddiff.diffusion.flow import solver
 from meddiff.diffusion.pipeline import MedDiffPipeline
+from meddiff.diffusion.prior import HeadPrior
 from meddiff.synthesis.finder import TYPES
 
 SHIFT = 4.0  # of the sampling times towards noise
@@ -36,7 +37,7 @@ def average_of(state: Path) -> UNet2DConditionModel:
     return model.eval()
 
 
-def assemble(vae: Path, unet: Path, text: Path, check: Path | None, pack: Path) -> str:
+def assemble(vae: Path, unet: Path, text: Path, check: Path | None, prior: Path | None, pack: Path) -> str:
     """Writes a pack from its parts; `unet` is a saved folder or a run's state.pt. Returns the pack's hash."""
     network = average_of(unet) if unet.is_file() else UNet2DConditionModel.from_pretrained(unet)
     encoder = TextEncoder.load(text)
@@ -47,7 +48,10 @@ def assemble(vae: Path, unet: Path, text: Path, check: Path | None, pack: Path) 
         encoder.bert,
         encoder.tokenizer,
         encoder.resampler,
+        HeadPrior.from_pretrained(prior) if prior else None,  # type: ignore[arg-type]
     )
+    if prior:
+        pipeline.prior.half()
     if check:
         shutil.copytree(check, pack / "check", dirs_exist_ok=True)
     info = PackInfo(
@@ -72,10 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--text", type=Path, default=Path("runs/text"), help="folder with text_encoder/, tokenizer/, resampler/"
     )
     parser.add_argument("--check", type=Path, default=Path("runs/finder/check"), help="the lesion finder's folder")
+    parser.add_argument("--prior", type=Path, default=Path("runs/prior/prior"), help="the head prior's folder")
     parser.add_argument("--pack", type=Path, default=Path("checkpoints/brain-t1gd"), help="folder of the pack to write")
 
 
 def main(args: argparse.Namespace) -> int:
     """Writes the pack."""
-    print(assemble(args.vae, args.unet, args.text, args.check, args.pack))
+    print(assemble(args.vae, args.unet, args.text, args.check, args.prior, args.pack))
     return 0

@@ -57,7 +57,7 @@ class Run:
         except (KeyError, RuntimeError, ValueError) as error:
             raise MedDiffError(
                 f"The saved state {path} is of another model than this recipe now builds: "
-                "choose another --run folder, or the sizes it was started with."
+                "choose another folder, or what it was started with."
             ) from error
         self.step, self.samples = state["step"], state["samples"]
         return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
-from meddiff.case import Conspicuity, Enhancement, Finding, Findings, Margin, Plane, Region, Side
-from meddiff.conditions.codebook import ATTRIBUTES, codeword, context_of, values_of
+from meddiff.case import Conspicuity, Enhancement, Finding, Findings, Margin, MedDiffError, Plane, Region, Side
+from meddiff.conditions.codebook import ATTRIBUTES, LARGEST_MM, codeword, context_of, size_code, values_of
 from meddiff.conditions.prompt import paraphrase, write_sentence
-from meddiff.conditions.text import Resampler, TextEncoder, load_auto
+from meddiff.conditions.text import Resampler, TextEncoder, load_auto, record_name
 from meddiff.conditions.vocabulary import drawn_as, load_pathologies
 from meddiff.training.run import Average, Run, learning_rate, set_learning_rate
 
 HIDDEN = 192
+POOL = 16_384  # sentences that a frozen encoder reads at most: 600 MB at Bio_ClinicalBERT's width
 CHOICES: dict[str, list[str]] = {
     "lesion": ["none", "focal"],
     "plane": ["unknown", *(p.value for p in Plane)],
@@ -34,6 +37,7 @@ CHOICES: dict[str, list[str]] = {
     "margin": [m.value for m in Margin],
     "conspicuity": [c.value for c in Conspicuity],
 }
+Batch = tuple[Tensor, Tensor, Tensor]  # hidden states [B, T, hidden], mask [B, T], contexts [B, 16, 128]
 
 
 def random_findings(rng: random.Random, pathologies: list[str]) -> Findings:
@@ -82,12 +86,23 @@ def read_back(context: Tensor, name: str, choices: list[str]) -> list[str]:
     return [choices[i] for i in torch.cdist(token, words).argmin(1).tolist()]
 
 
+def read_size(context: Tensor) -> list[float | None]:
+    """The whole mm that each context [B, 16, 128] says, None for a size not said: the nearest of the size codes."""
+    lengths = [None, *map(float, range(1, int(LARGEST_MM) + 1))]
+    words = torch.stack([size_code(length) for length in lengths])
+    return [lengths[i] for i in torch.cdist(context[:, len(ATTRIBUTES)], words).argmin(1).tolist()]
+
+
+def _same_size(said: float | None, heard: float | None) -> bool:
+    return said is heard if said is None or heard is None else abs(said - heard) <= 3
+
+
 def agreement(encoder: TextEncoder, count: int = 400, seed: int = 2**30) -> dict[str, float]:
     """How much of the meaning survives the encoder, on sentences it was not trained on.
 
     Returns:
-        per attribute the share of sentences whose token is nearest to the right codeword, and `context`: the share of
-        the codebook's variance that the 16 tokens carry (1 = all, 0 = none).
+        per attribute the share of sentences whose token is nearest to the right codeword, for `size` to one at most
+        3 mm off; and `context`: the share of the codebook's variance that the 16 tokens carry (1 = all, 0 = none).
     """
     said, meant = zip(*sentences(count, seed), strict=True)
     context, target = encoder(said), contexts_of(list(meant))
@@ -97,6 +112,8 @@ def agreement(encoder: TextEncoder, count: int = 400, seed: int = 2**30) -> dict
         right = [values_of(f, drawn_as(f))[name] for f in meant]
         heard = read_back(context, name, values)
         scores[name] = sum(a == b for a, b in zip(right, heard, strict=True)) / count
+    sizes = [f.finding.size_mm if f.finding else None for f in meant]
+    scores["size"] = sum(map(_same_size, sizes, read_size(context))) / count
     scores["context"] = 1 - float((context - target).square().mean() / target.var())
     return scores
 
@@ -143,50 +160,88 @@ def train_text(folder: str | Path, seconds: float, batch: int = 64, rate: float 
         tokenizer: Any = BertTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), do_lower_case=True)
     else:
         tokenizer = train_tokenizer(folder)
-    bert = compact_bert(len(tokenizer))
-    return _fit(
-        TextEncoder(tokenizer, bert, Resampler(HIDDEN), "meddiff-compact-bert"), True, folder, seconds, batch, rate
-    )
+    encoder = TextEncoder(tokenizer, compact_bert(len(tokenizer)), Resampler(HIDDEN))
+    parts = nn.ModuleDict({"resampler": encoder.resampler, "bert": encoder.bert})
+    run = Run(folder, seconds)
+
+    def batches() -> Iterator[Batch]:
+        while True:
+            said, meant = zip(*sentences(batch, 1000 + run.step), strict=True)
+            yield *encoder.hidden(said), contexts_of(list(meant))
+
+    best: Any = _fit(run, encoder.resampler, parts, batches(), rate)
+    return _counted(run, TextEncoder(tokenizer, best["bert"], best["resampler"]))
 
 
 def fit_text(
-    name: str, folder: str | Path, seconds: float, batch: int = 32, rate: float = 1e-3, seed: int = 0
+    name: str, folder: str | Path, seconds: float, batch: int = 64, rate: float = 3e-3, seed: int = 0
 ) -> TextEncoder:
-    """Fits a resampler for any `AutoModel` by hub name or folder and saves it to `folder`."""
+    """Fits a resampler for any `AutoModel` by hub name or folder; `folder` then is what `TextEncoder.load_fitted` takes.
+
+    Raises:
+        MedDiffError: when the encoder cannot be had or says nothing a resampler could read, or another's state lies
+            in the folder.
+    """
     torch.manual_seed(seed)
     tokenizer, bert = load_auto(name)
-    bert.requires_grad_(False)
-    config: Any = bert.config
-    hidden = int(config.hidden_size)
-    encoder = _fit(TextEncoder(tokenizer, bert, Resampler(hidden), name), False, Path(folder), seconds, batch, rate)  # type: ignore[arg-type,union-attr]
-    encoder.resampler.save_pretrained(folder)
-    return encoder
-
-
-def _fit(encoder: TextEncoder, whole: bool, folder: Path, seconds: float, batch: int, rate: float) -> TextEncoder:
-    parts = {"resampler": encoder.resampler} | ({"bert": encoder.bert} if whole else {})
-    model = nn.ModuleDict(parts).train()
-    average = Average(model, 0.995)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
+    encoder = TextEncoder(tokenizer, bert.requires_grad_(False), Resampler(1))
+    try:
+        hidden = encoder.hidden(["No focal lesion"])[0].shape[-1]
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise MedDiffError(
+            f"The model {name!r} gives no hidden states of a sentence: choose a text encoder of the BERT kind."
+        ) from error
+    resampler = Resampler(hidden)
     run = Run(folder, seconds)
-    run.keep(model=model, average=average, optimizer=optimizer)
+    kept = record_name(name, tokenizer, bert).replace(".", "_")  # the state of another encoder's resampler is refused
+    best: Any = _fit(run, resampler, nn.ModuleDict({kept: resampler}), _read_once(encoder, batch, run), rate)
+    done = TextEncoder(tokenizer, bert, best[kept], record_name(name, tokenizer, bert, best[kept]))
+    done.save_fitted(folder, name)
+    return _counted(run, done)
+
+
+def _read_once(encoder: TextEncoder, batch: int, run: Run) -> Iterator[Batch]:
+    """Batches of what a frozen encoder says: it is slow, so each sentence is read once, and half of the time goes on that."""
+    pool: list[tuple[Tensor, Tensor]] = []  # hidden states [T, hidden] in half precision, context [16, 128]
+    rng = random.Random(run.step)
+    start, reading = time.monotonic(), 0.0
+    while True:
+        began = time.monotonic()
+        if len(pool) < POOL and reading <= (began - start) / 2:
+            said, meant = zip(*sentences(2 * batch, 1000 + run.step + len(pool)), strict=True)
+            with torch.no_grad():
+                states, mask = encoder.hidden(said)
+            read = (state[seen > 0].half() for state, seen in zip(states, mask, strict=True))
+            pool += zip(read, contexts_of(list(meant)), strict=True)
+            reading += time.monotonic() - began
+        drawn, targets = zip(*rng.sample(pool, batch), strict=True)
+        lengths = torch.tensor([len(states) for states in drawn])
+        mask = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+        yield pad_sequence(list(drawn), batch_first=True).float(), mask, torch.stack(targets)
+
+
+def _fit(run: Run, resampler: Resampler, parts: nn.ModuleDict, batches: Iterator[Batch], rate: float) -> nn.ModuleDict:
+    """Trains `parts` to say the codebook until the run's time is up; returns the average of their weights."""
+    average = Average(parts.train(), 0.995)
+    optimizer = torch.optim.AdamW(parts.parameters(), lr=rate, weight_decay=0.01)
+    run.keep(model=parts, average=average, optimizer=optimizer)
     run.resume()
     for gone in run.clock():
         set_learning_rate(optimizer, learning_rate(rate, run.step, gone))
-        said, meant = zip(*sentences(batch, 1000 + run.step), strict=True)
-        with torch.set_grad_enabled(whole):
-            states, mask = encoder.hidden(said)
-        loss = F.mse_loss(encoder.resampler(states, mask), contexts_of(list(meant)))
+        states, mask, target = next(batches)
+        loss = F.mse_loss(resampler(states, mask), target)
         run.accelerator.backward(loss)
-        run.accelerator.clip_grad_norm_(model.parameters(), 1.0)
+        run.accelerator.clip_grad_norm_(parts.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        average.update(model)
-        run.seen(loss, batch)
-    best: Any = average.module
-    done = TextEncoder(encoder.tokenizer, best["bert"] if whole else encoder.bert, best["resampler"], encoder.name)
-    run.log(**{f"survives_{name}": round(value, 4) for name, value in agreement(done).items()})
-    return done
+        average.update(parts)
+        run.seen(loss, len(states))
+    return average.module  # type: ignore[return-value]
+
+
+def _counted(run: Run, encoder: TextEncoder) -> TextEncoder:
+    run.log(**{f"survives_{name}": round(value, 4) for name, value in agreement(encoder).items()})
+    return encoder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from meddiff.conditions.tensors import Conditions, edit_cells, mask_channels
 from meddiff.diffusion.checkpoint import open_pipeline
+from meddiff.diffusion.pipeline import filled
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +73,14 @@ def test_a_cell_is_open_when_any_pixel_its_latent_sees_is():
     edit = torch.zeros(1, 1, 256, 256)
     edit[..., 19, 19] = 1  # cell 2, and within reach of cell 1's kernel
     assert edit_cells(edit)[0, 0].nonzero().tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
+
+
+def test_an_open_place_starts_from_what_surrounds_it():
+    known = torch.full((1, 16, 32, 32), 2.0)
+    known[..., 16:] = -1.0
+    cells = torch.zeros(1, 1, 32, 32)
+    cells[..., 12:16, 4:8] = cells[..., 12:16, 26:30] = 1
+    hidden = torch.where(cells > 0, torch.full_like(known, 50.0), known)  # what lies in open cells must not be seen
+    start = filled(hidden, cells)
+    assert torch.allclose(start, known, atol=1e-4)
+    assert torch.isfinite(filled(known, torch.ones_like(cells))).all()
