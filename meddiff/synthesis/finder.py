@@ -77,7 +77,7 @@ class LesionFinder(ModelMixin, ConfigMixin):
             x = block(torch.cat([x, skips.pop()], dim=1))
         outline = self.outline(x)
         # The type is read where the outline is, and from the whole picture beside it.
-        where = F.adaptive_avg_pool2d(outline.detach().sigmoid(), deepest.shape[-2:])
+        where = F.adaptive_avg_pool2d(outline.detach().sigmoid(), (deepest.shape[-2], deepest.shape[-1]))
         there = (deepest * where).sum((2, 3)) / (where.sum((2, 3)) + 1e-2)
         return outline, self.kind(torch.cat([there, deepest.mean((2, 3))], dim=1))
 
