@@ -254,7 +254,7 @@ def train_denoiser(
     return average.module  # type: ignore[return-value]
 
 
-SHEET, SHEET_SHIFT = 8, 4.0  # pictures on a sample sheet, and their times' shift towards noise
+SHEET, SHEET_SHIFT = 8, 2.0  # pictures on a sample sheet, and their times' shift towards noise
 
 
 @torch.no_grad()
@@ -264,7 +264,7 @@ def sample_sheet(
     vae: PatchAutoencoder,
     path: Path,
     prior: HeadPrior | None = None,
-    steps: int = 12,
+    steps: int = 8,
 ) -> None:
     """The same requests after every run, from nothing, outline above picture: whether training helps is seen here first."""
     generator = torch.Generator().manual_seed(0)
@@ -280,7 +280,7 @@ def sample_sheet(
         )
         said = read_back(asked.context, "plane", [plane.value for plane in Plane])[0]
         latents = sample_latents(
-            torch_denoise(model), solver(SHEET_SHIFT), asked, number, steps, 2.0, prior=prior, plane=Plane(said)
+            torch_denoise(model), solver(SHEET_SHIFT), asked, number, steps, 3.0, prior=prior, plane=Plane(said)
         )
         made.append(vae.decode(latents) / 2 + 0.5)
     write_sheet(torch.cat([outlines, *made]), path, count)

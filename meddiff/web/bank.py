@@ -14,6 +14,7 @@ from meddiff.web import viewer
 
 COLUMNS = ["Case", "What was asked", "Verdict"]
 PAGE = 200  # rows shown; the filters reach the rest
+PICTURES = 24  # shown at a time: each is read, shrunk and stamped when it is first looked at
 
 
 def rows(cases: list[Case]) -> list[list[str]]:
@@ -24,9 +25,37 @@ def rows(cases: list[Case]) -> list[list[str]]:
     ]
 
 
+def caption(case: Case) -> str:
+    """A few words over a small picture: its verdict, what it shows, its plane."""
+    finding = case.request.findings.finding
+    pathology = load_pathologies().get(finding.pathology or "") if finding else None
+    what = pathology.name if pathology else "lesion" if finding else "no lesion"
+    plane = case.request.findings.plane
+    return f"{'✓' if case.status is Status.ACCEPTED else '✗'} {what}{f', {plane.value}' if plane else ''}"
+
+
+def small_picture(case_id: str, files: Path) -> Path:
+    """The sealed thumbnail of a kept case as a file below `files`, made once.
+
+    Raises:
+        MedDiffError: the case was deleted since, or its files are damaged.
+    """
+    path = files / case_id / f"{case_id}-small.png"
+    if path.exists():
+        return path
+    from meddiff.bank import Bank
+    from meddiff.exchange.atomic import write_atomic
+    from meddiff.marking import thumbnail
+
+    data = thumbnail(Bank().open(case_id).image)
+    return write_atomic(path, lambda temporary: temporary.write_bytes(data))
+
+
 def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
     """Places the tab and wires it; returns the handler, inputs and outputs that fill the list."""
     opened = gr.State(None)
+    listed: gr.State = gr.State([])  # id and caption of the cases that the filters let pass
+    pictured: gr.State = gr.State([])  # ids in the gallery, in its order
     pathologies = [("All diseases", "")] + [(p.name, key) for key, p in load_pathologies().items()]
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320), gr.Column(elem_classes="md-card"):
@@ -48,13 +77,21 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                     label="Verdict",
                     min_width=110,
                 )
-            table = gr.Dataframe(
-                headers=COLUMNS, datatype="str", interactive=False, show_label=False, wrap=True, max_height=520, buttons=[],
-                column_widths=["36%", "40%", "24%"], elem_id="md-bank",
-            )  # fmt: skip
             notice = gr.HTML()
+            with gr.Tabs():
+                with gr.Tab("Pictures"):
+                    gallery = gr.Gallery(
+                        format="png", columns=3, height="auto", object_fit="contain", allow_preview=False, interactive=False,
+                        show_label=False, container=False, buttons=[], elem_id="md-bank-pictures",
+                    )  # fmt: skip
+                    more = gr.Button("Show older ones", size="sm", visible=False, elem_id="md-bank-more")
+                with gr.Tab("List"):
+                    table = gr.Dataframe(
+                        headers=COLUMNS, datatype="str", interactive=False, show_label=False, wrap=True, max_height=520,
+                        buttons=[], column_widths=["36%", "40%", "24%"], elem_id="md-bank",
+                    )  # fmt: skip
         with gr.Column(scale=7, min_width=320):
-            shown = viewer.build("md-bank-view", "<b>Pick a case from the list to open it.</b>")
+            shown = viewer.build("md-bank-view", "<b>Pick a case to open it.</b>")
             with gr.Row(visible=False) as deleting:
                 delete = gr.Button("Delete this case", variant="secondary", min_width=120, elem_id="md-delete")
                 sure = gr.Button(
@@ -64,28 +101,43 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
     filters = [pathology, plane, status, text]
 
-    def fill(pathology: str, plane: str, status: str, text: str) -> tuple[Any, str]:
+    def fill(pathology: str, plane: str, status: str, text: str) -> list[Any]:
         try:
             from meddiff.bank import Bank
 
             found = list(Bank().list(pathology=pathology, plane=plane, status=status, text=text.strip(), limit=PAGE))
         except MedDiffError as error:
             gr.Warning(html.escape(str(error), quote=False))
-            return gr.skip(), f'<div class="md-alert" role="alert">{html.escape(str(error))}</div>'
+            alert = f'<div class="md-alert" role="alert">{html.escape(str(error))}</div>'
+            return [gr.skip(), alert, *(gr.skip() for _ in range(4))]
         if found:
-            more = " (the newest; filter to reach older ones)" if len(found) == PAGE else ""
-            return rows(found), f'<p class="md-hint">{len(found)} case{"s" if len(found) != 1 else ""}{more}</p>'
-        nothing = (
-            "No case fits these filters."
-            if any((pathology, plane, status, text.strip()))
-            else "The bank is empty: keep a case on the Create page."
-        )
-        return [], f'<p class="md-hint">{nothing}</p>'
+            newest = " (the newest; filter to reach older ones)" if len(found) == PAGE else ""
+            told = f"{len(found)} case{'s' if len(found) != 1 else ''}{newest}"
+        elif any((pathology, plane, status, text.strip())):
+            told = "No case fits these filters."
+        else:
+            told = "The bank is empty: keep a case on the Create page."
+        cases = [(case.id, caption(case)) for case in found]
+        return [rows(found), f'<p class="md-hint">{told}</p>', cases, *pictures(cases, PICTURES)]
 
-    def show(which: str, event: gr.SelectData) -> dict[Any, Any]:
-        case_id = event.row_value[0] if event.row_value else ""
-        if not case_id:
-            return {}
+    def pictures(cases: list[tuple[str, str]], count: int) -> list[Any]:
+        """Updates of the ids, the gallery, and the button that shows more than `count`."""
+        ids, items = [], []
+        for case_id, words in cases[:count]:
+            try:
+                items.append((str(small_picture(case_id, files)), words))
+            except MedDiffError:
+                continue  # opened from the list, it says what is wrong with it
+            ids.append(case_id)
+        return [ids, gr.update(value=items, selected_index=None), gr.update(visible=len(cases) > count)]
+
+    def show_picture(ids: list[str], which: str, event: gr.SelectData) -> dict[Any, Any]:
+        return show(ids[int(event.index)], which)
+
+    def show_row(which: str, event: gr.SelectData) -> dict[Any, Any]:
+        return show(event.row_value[0], which) if event.row_value and event.row_value[0] else {}
+
+    def show(case_id: str, which: str) -> dict[Any, Any]:
         try:
             from meddiff.bank import Bank
 
@@ -117,15 +169,21 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     view = [opened, deleting, delete, sure, spare, notice, *shown.outputs]
-    gr.on(
-        [pathology.change, plane.change, status.change, text.submit, text.blur], fill, filters, [table, notice], **quiet
+    filled = [table, notice, listed, pictured, gallery, more]
+    gr.on([pathology.change, plane.change, status.change, text.submit, text.blur], fill, filters, filled, **quiet)
+    for picked in (
+        table.select(show_row, shown.which, view, **quiet),
+        gallery.select(show_picture, [pictured, shown.which], view, **quiet),
+    ):
+        picked.then(None, js=viewer.scroll_on_phones("md-bank-view"))
+    more.click(
+        lambda cases, ids: pictures(cases, len(ids) + PICTURES), [listed, pictured], [pictured, gallery, more], **quiet
     )
-    table.select(show, shown.which, view, **quiet)
     shown.which.change(
         lambda sealed, which: shown.files(sealed, which, files), [opened, shown.which], list(shown.downloads), **quiet
     )
     asking = [delete, sure, spare]
     delete.click(lambda: [gr.update(visible=v) for v in (False, True, True)], None, asking, **quiet)
     spare.click(lambda: [gr.update(visible=v) for v in (True, False, False)], None, asking, **quiet)
-    sure.click(remove, [opened, shown.which], view, **quiet).then(fill, filters, [table, notice], **quiet)
-    return fill, filters, [table, notice]
+    sure.click(remove, [opened, shown.which], view, **quiet).then(fill, filters, filled, **quiet)
+    return fill, filters, filled

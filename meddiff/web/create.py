@@ -20,9 +20,9 @@ from meddiff.web.models import DEFAULT, Models
 
 if TYPE_CHECKING:
     from meddiff.imaging.read import Slice
-    from meddiff.marking.seal import SealedCase
+    from meddiff.marking.seal import SealedCase, SealedImage
 
-MADE, OWN = "The model makes one", "My own slice"
+MADE, FIRST, OWN = "Made with the lesion", "Made first, to draw on", "My own slice"
 INSERT, REMOVE = "Put the lesion into it", "Take the lesion out of it"
 SAMPLED, DRAWN, UPLOADED = "Drawn for me", "I paint it", "I have a mask file"
 PLANES = [("As in the sentence", "")] + [(plane.value.capitalize(), plane.value) for plane in Plane]
@@ -36,15 +36,15 @@ LIES = {
     Plane.CORONAL: f"{SIDES}.",
     Plane.SAGITTAL: "The face looks to the left.",
 }
-SCROLL_ON_PHONES = """() => { if (innerWidth < 760 && !document.querySelector('#md-notice .md-alert'))
-  document.getElementById('md-create-view').scrollIntoView({behavior: 'smooth'}); }"""
 
 
 @dataclass
 class Desk:
-    """What one visitor has before them: their background slice, and the cases made so far. Lives in memory only."""
+    """What one visitor has before them: their slices to draw on, and the cases made so far. Lives in memory only."""
 
-    background: Slice | None = None
+    own: Slice | None = None
+    first: Slice | None = None  # made without a lesion, for the lesion to come
+    first_shown: str = ""  # its sealed file
     cases: list[SealedCase] = field(default_factory=list)
     backgrounds: dict[str, Slice] = field(default_factory=dict)  # by case id, for keeping
     chosen: int = 0
@@ -54,6 +54,10 @@ class Desk:
     def case(self) -> SealedCase | None:
         """The case shown."""
         return self.cases[self.chosen] if self.cases else None
+
+    def background(self, source: str) -> Slice | None:
+        """The slice that a case shall be made on, if there is one yet."""
+        return {OWN: self.own, FIRST: self.first}.get(source)
 
 
 def sentence_of(error: MedDiffError | ValidationError) -> str:
@@ -107,8 +111,23 @@ def painted(editor: dict[str, Any] | None) -> np.ndarray | None:
     return binary_fill_holes(np.logical_or.reduce(layers))
 
 
-def canvas(background: Slice | None, plane: Plane) -> dict[str, Any]:
-    """What to paint on: the person's slice, or a plain head with its sides named."""
+def made_slice(image: SealedImage, plane: Plane) -> Slice:
+    """A slice that the model made, as a background: with its stamp, so that none without exists anywhere.
+
+    The words are dimmed to the brightest of the anatomy: brighter ones would count when the model's window is chosen.
+    """
+    from meddiff.imaging.read import Slice
+
+    brightest = np.percentile(image.pixels[image.outside_stamp], 99.5).astype(image.pixels.dtype)
+    pixels = np.where(image.outside_stamp, image.pixels, np.minimum(image.pixels, brightest))
+    modality = image.provenance.request.findings.modality
+    return Slice(pixels.astype(np.float32), pixels, 1.0, 0.0, image.spacing_mm, modality, plane, "made by the model")
+
+
+def canvas(background: Slice | None, plane: Plane, shown: str = "") -> dict[str, Any]:
+    """What to paint on: a sealed file, the person's slice, or a plain head with its sides named."""
+    if shown:
+        return {"background": shown, "layers": [], "composite": None}
     if background is not None:
         grey = viewer.eight_bits(background.pixels)
     else:
@@ -136,10 +155,11 @@ def request_of(form: dict[str, Any], background: Slice | None) -> Request:
         sentence = ""
     findings = Findings() if removing else read_sentence(sentence if form["sentence"].strip() else "")
     task = Task.GENERATE
-    if form["source"] == OWN:
+    if form["source"] != MADE:
         task = Task.REMOVE if removing else Task.INSERT
         if background is None:
-            raise MedDiffError("There is no slice yet: upload one under “My own slice”, or let the model make one.")
+            how = "upload one" if form["source"] == OWN else "press “Make the slice”"
+            raise MedDiffError(f"There is no slice yet: {how}, or let the anatomy be made with the lesion.")
     said = read_clinical(sentence)
     return Request(
         task=task,
@@ -228,7 +248,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
     def run(values: dict[Any, Any], progress: gr.Progress = gr.Progress()) -> Iterator[dict[Any, Any]]:  # noqa: B008
         desk_now: Desk = values[desk]
         form = {name: values[component] for name, component in fields.items()}
-        background = desk_now.background if form["source"] == OWN else None
+        background = desk_now.background(form["source"])
         yield {notice: ""}
         try:
             request = request_of(form, background)
@@ -275,7 +295,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
             gr.Warning(html.escape(str(error), quote=False), title="Not kept")
             return {kept_notice: f'<div class="md-alert" role="alert">{html.escape(str(error))}</div>'}
         desk_now.kept.add(kept_id)
-        beside = " Your slice is stored beside it, so that it can be made again." if background is not None else ""
+        beside = " Its slice is stored beside it, so that it can be made again." if background is not None else ""
         return {
             desk: desk_now,
             keep: gr.update(value="Kept in the bank", interactive=False),
@@ -302,7 +322,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
         **private,
     )
     running.then(lambda: gr.update(interactive=False), None, stop, show_progress="hidden", **private)
-    running.then(None, js=SCROLL_ON_PHONES)
+    running.then(None, js=viewer.scroll_on_phones("md-create-view"))
     stop.click(lambda: gr.update(interactive=False), None, stop, cancels=[running], show_progress="hidden", **private)
     gallery.select(choose, [desk, shown.which], [desk, *case_view], show_progress="hidden", **private)
     keep.click(keep_case, desk, [desk, keep, kept_notice], show_progress="hidden", **private)
@@ -313,7 +333,8 @@ def build(models: Models, files: Path) -> dict[str, Any]:
         show_progress="hidden",
         **private,
     )
-    _wire_form(desk, fields, parts)
+    arranging = _wire_form(desk, fields, parts)
+    _wire_first(models, files, desk, fields, parts, arranging)
     return fields
 
 
@@ -350,7 +371,7 @@ def _form() -> tuple[dict[str, Any], dict[str, Any]]:
         parts["understood"] = gr.HTML(understood(EXAMPLE))
     with gr.Column(elem_classes="md-card"):
         gr.HTML("<h2>2. Where does it go?</h2>")
-        fields["source"] = gr.Radio([MADE, OWN], value=MADE, label="The anatomy around it")
+        fields["source"] = gr.Radio([MADE, FIRST, OWN], value=MADE, label="The anatomy around it")
         with gr.Column(visible=False) as parts["own"]:
             parts["file"] = gr.File(
                 label="DICOM, PNG, JPEG, NIfTI or NRRD", file_types=IMAGES, height=120, elem_id="md-background"
@@ -361,16 +382,26 @@ def _form() -> tuple[dict[str, Any], dict[str, Any]]:
                 )
                 fields["action"] = gr.Radio([INSERT, REMOVE], value=INSERT, label="What to do")
             parts["told"] = gr.HTML()
-            parts["preview"] = gr.Image(
-                format="png",
-                label="Your slice",
-                interactive=False,
-                height=240,
-                visible=False,
-                buttons=[],
-                elem_classes="md-dark",
-            )
         fields["plane"] = gr.Dropdown(PLANES, value="", label="Plane")
+        with gr.Column(visible=False) as parts["first"]:
+            gr.HTML(
+                '<p class="md-hint">The model makes a slice without a lesion in this plane. Paint your lesion on it: '
+                "<b>Create</b> puts it there, as often as you like.</p>"
+            )
+            with gr.Row(elem_classes="md-bottom"):
+                parts["first_seed"] = gr.Number(0, label="Seed of the slice", precision=0, min_width=90)
+                parts["make_first"] = gr.Button("Make the slice", size="md", min_width=120, elem_id="md-make-first")
+                parts["another"] = gr.Button("Another one", size="md", min_width=110)
+            parts["first_told"] = gr.HTML(elem_id="md-first-told")
+        parts["preview"] = gr.Image(
+            format="png",
+            label="The slice",
+            interactive=False,
+            height=240,
+            visible=False,
+            buttons=[],
+            elem_classes="md-dark",
+        )
         fields["outline"] = gr.Radio([SAMPLED, DRAWN, UPLOADED], value=SAMPLED, label="The lesion's outline")
         with gr.Column(visible=False) as parts["painting"]:
             parts["hint"] = gr.HTML()
@@ -379,7 +410,9 @@ def _form() -> tuple[dict[str, Any], dict[str, Any]]:
                 brush=gr.Brush(default_size=4, colors=["#2ec4b6"], color_mode="fixed"), eraser=gr.Eraser(default_size=14),
                 buttons=[], canvas_size=(256, 256), height=400, elem_id="md-editor",
             )  # fmt: skip
-            parts["suggest"] = gr.Button("Suggest an outline to change", size="sm")
+            with gr.Row():
+                parts["suggest"] = gr.Button("Suggest an outline to change", size="sm")
+                parts["clear"] = gr.Button("Start the outline again", size="sm", elem_id="md-clear")
         fields["mask_file"] = gr.File(
             label="A picture of the outline: white on black, as large as the slice",
             file_types=["image"],
@@ -393,7 +426,7 @@ def _form() -> tuple[dict[str, Any], dict[str, Any]]:
             # Text, not numbers: gradio shows an empty number as 0, and a newborn's age is 0.
             fields["size"] = gr.Textbox(label="Size (mm)", placeholder="any", min_width=90)
             fields["age"] = gr.Textbox(label="Age (years)", placeholder="not given", min_width=90)
-            fields["sex"] = gr.Dropdown(SEXES, value=Sex.UNKNOWN.value, label="Sex", min_width=90)
+            fields["sex"] = gr.Dropdown(SEXES, value=Sex.UNKNOWN.value, label="Sex", min_width=115)
         with gr.Row(elem_classes="md-bottom"):
             fields["count"] = gr.Number(1, label="How many cases", precision=0, min_width=90, elem_id="md-count")
             fields["seed"] = gr.Number(0, label="Seed", precision=0, min_width=90, elem_id="md-seed")
@@ -412,7 +445,8 @@ def _form() -> tuple[dict[str, Any], dict[str, Any]]:
     return fields, parts
 
 
-def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) -> None:
+def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) -> tuple[Any, list[Any], list[Any]]:
+    """Wires the form; returns the handler, inputs and outputs that show what its choices ask for."""
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     sentence, told = fields["sentence"], parts["understood"]
     parts["preset"].input(
@@ -422,14 +456,14 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
     parts["dice"].click(lambda: int(np.random.default_rng().integers(2**31)), None, fields["seed"], **quiet)
 
     def read(desk_now: Desk, path: str | None, index: str, plane: str) -> dict[Any, Any]:
-        desk_now.background, message, alert = None, "", ""
+        desk_now.own, message, alert = None, "", ""
         try:
             if path:
                 from meddiff.imaging.read import read_image
 
                 wanted = number(index, "Slice number", 0, 100_000)
                 found = read_image(path, None if wanted is None else int(wanted), Plane(plane) if plane else None)
-                desk_now.background, message = found, _told(found)
+                desk_now.own, message = found, _told(found)
         except MedDiffError as error:
             gr.Warning(html.escape(str(error), quote=False), title="This file cannot be used")
             alert = f'<div class="md-alert" role="alert">{html.escape(str(error))}</div>'
@@ -439,19 +473,21 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
         own = source == OWN
         choices = [DRAWN, UPLOADED] if own and action == REMOVE else [SAMPLED, DRAWN, UPLOADED]
         outline = outline if outline in choices else DRAWN
-        background = desk_now.background if own else None
+        background = desk_now.background(source)
         ground = None
         if outline == DRAWN or background is not None:
-            ground = canvas(background, _plane(plane, text, background))
-        painting = outline == DRAWN and (background is not None or not own)
-        preview = own and background is not None and not painting
+            shown = desk_now.first_shown if source == FIRST else ""
+            ground = canvas(background, _plane(plane, text, background), shown)
+        painting = outline == DRAWN and (background is not None or source == MADE)
+        preview = background is not None and not painting
         return {
             parts["own"]: gr.update(visible=own),
+            parts["first"]: gr.update(visible=source == FIRST),
             parts["painting"]: gr.update(visible=painting),
             parts[
                 "hint"
             ]: f'<div class="md-hint">Paint the lesion; a closed line is filled. {LIES[_plane(plane, text, background)]}</div>',
-            parts["suggest"]: gr.update(visible=not own),
+            parts["suggest"]: gr.update(visible=background is None),
             fields["editor"]: ground if painting else None,
             fields["outline"]: gr.update(choices=choices, value=outline),
             fields["mask_file"]: gr.update(visible=outline == UPLOADED),
@@ -475,6 +511,7 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
     looks = [desk, fields["source"], fields["action"], fields["outline"], fields["plane"], sentence]
     moved = [
         parts["own"],
+        parts["first"],
         parts["painting"],
         parts["hint"],
         parts["suggest"],
@@ -487,22 +524,71 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
         [parts["file"].upload, parts["file"].clear, parts["slice"].submit, parts["slice"].blur],
         read, [desk, parts["file"], parts["slice"], fields["plane"]], [desk, parts["told"]], **quiet,
     ).then(arrange, looks, moved, **quiet)  # fmt: skip
-    gr.on(
-        [fields["source"].input, fields["action"].input, fields["outline"].input, fields["plane"].input],
-        arrange,
-        looks,
-        moved,
-        **quiet,
-    )
+    changes = [fields[name].input for name in ("action", "outline", "plane")]
+    gr.on([*changes, parts["clear"].click], arrange, looks, moved, **quiet)
+    fields["source"].input(  # a slice is made first in order to paint on it
+        lambda source: DRAWN if source == FIRST else gr.skip(), fields["source"], fields["outline"], **quiet
+    ).then(arrange, looks, moved, **quiet)
     parts["suggest"].click(suggest, [fields["plane"], sentence, fields["size"]], fields["editor"], **quiet)
+    return arrange, looks, moved
+
+
+def _wire_first(
+    models: Models, files: Path, desk: gr.State, fields: dict[str, Any], parts: dict[str, Any], arranging: Any
+) -> None:
+    """Wires the slice that the model makes first, to be drawn on."""
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+    def make(values: dict[Any, Any], progress: gr.Progress = gr.Progress()) -> dict[Any, Any]:  # noqa: B008
+        desk_now: Desk = values[desk]
+        form = {name: values[component] for name, component in asked.items()}
+        try:
+            plane = _plane(form["plane"], form["sentence"], None)
+            request = Request(
+                pack=form["pack"],
+                findings=Findings(plane=plane),
+                seed=int(values[parts["first_seed"]] or 0),
+                steps=int(form["steps"]),
+                guidance=form["guidance"],
+                precision=form["precision"],
+            )
+            progress(0, desc="Loading the model…")
+            studio = models.studio(request.pack, request.precision)
+            sealed = next(
+                studio.create(request, progress=lambda share, word: progress(share, desc=f"Making the slice: {word}"))
+            )
+        except (MedDiffError, ValidationError) as error:
+            gr.Warning(html.escape(sentence_of(error), quote=False), title="No slice")
+            return {parts["first_told"]: f'<div class="md-alert" role="alert">{html.escape(sentence_of(error))}</div>'}
+        desk_now.first = made_slice(sealed.image, plane)
+        desk_now.first_shown = str(viewer.picture_file(sealed.image, files))
+        missed = f" Its check says: {html.escape(sealed.case.reason)}." if sealed.case.reason else ""
+        said = f'<div class="md-hint">{plane.value.capitalize()} slice without a lesion.{missed}</div>'
+        return {desk: desk_now, parts["first_told"]: said}
+
+    asked = {name: fields[name] for name in ("plane", "sentence", "pack", "steps", "guidance", "precision")}
+    makes: dict[str, Any] = {
+        "fn": make,
+        "inputs": {desk, parts["first_seed"], *asked.values()},
+        "outputs": [desk, parts["first_told"]],
+        "show_progress": "full",
+        "show_progress_on": parts["first_told"],
+        "concurrency_limit": 1,
+        "concurrency_id": "model",
+        "api_visibility": "private",
+    }
+    parts["make_first"].click(**makes).then(*arranging, **quiet)
+    parts["another"].click(
+        lambda: int(np.random.default_rng().integers(2**31)), None, parts["first_seed"], **quiet
+    ).then(**makes).then(*arranging, **quiet)
 
 
 def _plane(asked: str, sentence: str, background: Slice | None) -> Plane:
-    """The form's plane, else the background's, else the sentence's, else axial."""
-    if asked:
-        return Plane(asked)
+    """The background's plane, else the form's, else the sentence's, else axial."""
     if background is not None and background.plane:
         return background.plane
+    if asked:
+        return Plane(asked)
     try:
         return read_sentence(sentence).plane or Plane.AXIAL
     except MedDiffError:

@@ -33,7 +33,8 @@ def theme() -> gr.themes.Base:
 
 
 CSS = """
-.gradio-container { max-width: 1480px !important; margin: 0 auto !important; padding-bottom: 56px !important; }
+.gradio-container { width: 100%; max-width: 1480px !important; margin: 0 auto !important; padding-bottom: 56px !important; }
+.gradio-container > .main { width: 100%; max-width: none !important; }
 footer { display: none !important; }
 
 .md-top { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 16px; padding: 6px 2px 0; }
@@ -63,6 +64,7 @@ footer { display: none !important; }
 .md-bottom { align-items: end !important; }
 .md-bottom button { margin-bottom: 4px; white-space: nowrap; }
 .md-card h2 { font-size: 1.02rem; font-weight: 650; margin: 0; }
+.md-card .prose * + h2 { margin-top: 20px; }
 .md-hint { font-size: .88rem; color: var(--body-text-color-subdued); line-height: 1.4; }
 .md-hint b { color: var(--body-text-color); font-weight: 600; }
 .md-alert { border-left: 4px solid #c8473d; background: #fdf1ef; color: #6e1f18; padding: 10px 12px; border-radius: 6px; line-height: 1.45; }
@@ -71,11 +73,15 @@ footer { display: none !important; }
 
 .md-go { position: sticky; bottom: 40px; z-index: 40; gap: 8px !important; padding: 10px 0 8px; background: var(--body-background-fill); }
 .md-go .html-container { padding: 0 !important; }
-#md-progress:has(.progress-text, .progress-level, .eta-bar) { min-height: 64px; }
-#md-progress * { font-family: inherit !important; }
+:is(#md-progress, #md-first-told):has(.progress-text, .progress-level, .eta-bar) { min-height: 64px; }
+:is(#md-progress, #md-first-told) * { font-family: inherit !important; }
 #md-gallery .grid-wrap { min-height: 0 !important; max-height: 250px; overflow-y: auto; padding: 2px !important; }
 #md-gallery .grid-container { grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)) !important; height: auto !important; }
-#md-gallery img { background: #000; }
+#md-gallery img, #md-bank-pictures img { background: #000; }
+#md-gallery .caption-label, #md-bank-pictures .caption-label { inset: 0 auto auto 0 !important; max-width: 100%; margin: 0; padding: 2px 7px;
+  border: 0; border-radius: 0 0 6px 0; font-size: .78rem; background: rgba(11, 15, 19, .75); color: #dbe5ec; }
+#md-bank-pictures .grid-wrap { min-height: 0 !important; max-height: 620px; overflow-y: auto; padding: 2px !important; }
+#md-bank-pictures .grid-container { grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)) !important; height: auto !important; }
 
 #md-editor { background: #0b0f13 !important; border-radius: 8px !important; overflow: hidden; }
 .md-dark, .md-dark .image-frame { background: #0b0f13 !important; }
@@ -96,13 +102,13 @@ footer { display: none !important; }
   border: 1px dashed #2b3943; border-radius: 8px; }
 .md-head .md-reason { color: #ffb9b0 !important; font-size: .92rem; }
 
-.md-stage { position: relative; background: #000; border-radius: 8px; overflow: hidden; }
-.md-stage::before, .md-stage::after, .md-picture::after { position: absolute; z-index: 5; pointer-events: none; border-radius: 6px;
+/* The labels stand above the picture, where they hide no stamp. */
+.md-stage { position: relative; background: #000; border-radius: 8px; overflow: hidden; padding-top: 32px !important; }
+.md-stage::before, .md-stage::after { position: absolute; z-index: 5; pointer-events: none; border-radius: 6px;
   padding: 2px 9px; font-size: .82rem; background: rgba(11, 15, 19, .75); color: #dbe5ec; }
-.md-stage::before { content: "With the lesion"; left: 8px; top: 8px; }
-.md-stage::after { content: "Without it"; right: 8px; top: 8px; }
+.md-stage::before { content: "Synthetic, with the lesion"; left: 4px; top: 4px; }
+.md-stage::after { content: "Synthetic, without it"; right: 4px; top: 4px; }
 .md-picture { z-index: 0; isolation: isolate; }
-.md-picture::after { content: "Synthetic"; right: 8px; bottom: 8px; color: #ffd98a; z-index: 500; }
 .md-picture img { background: #000 !important; }
 .md-picture .icon-button-wrapper { visibility: hidden; }
 .md-tools { display: flex; flex-wrap: wrap; align-items: center; gap: 8px 14px; font-size: .88rem; color: #c9d4dc; }
@@ -128,6 +134,7 @@ footer { display: none !important; }
   .md-header { display: block !important; } #md-state { justify-content: flex-start; }
   .md-card .md-table { font-size: .86rem; }
   .md-empty { min-height: 220px; }
+  .md-stage::before, .md-stage::after { font-size: .72rem; padding: 2px 6px; }
   .md-tools input[type=range] { width: 44vw; }
 }
 """

@@ -53,7 +53,7 @@ function apply() {
 function zoom(direction) {  // gradio's slider zooms by the wheel and pans by dragging: the buttons turn the wheel
   const picture = viewer.querySelector('.md-picture .content img');
   if (!picture) return;
-  const box = viewer.querySelector('.md-stage').getBoundingClientRect();
+  const box = viewer.querySelector('.md-picture').getBoundingClientRect();
   for (let turn = 0; turn < 7; turn++) picture.dispatchEvent(new WheelEvent('wheel', {deltaY: -100 * direction,
     bubbles: true, cancelable: true, clientX: box.x + box.width / 2, clientY: box.y + box.height / 2}));
 }
@@ -71,6 +71,14 @@ element.addEventListener('click', event => {
 });
 apply();
 """
+
+
+def scroll_on_phones(name: str) -> str:
+    """Script that brings the viewer `name` into sight where it stands below the form, unless there is a complaint to read."""
+    return (
+        "() => { if (innerWidth < 760 && !document.querySelector('#md-notice .md-alert')) "
+        f"document.getElementById('{name}').scrollIntoView({{behavior: 'smooth'}}); }}"
+    )
 
 
 def css(name: str) -> str:

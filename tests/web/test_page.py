@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -12,9 +13,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from meddiff.settings import HOUSE
+from meddiff.case import Provenance, Task
+from meddiff.settings import HOUSE, settings
+from tests.conftest import make_phantom
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -42,11 +46,16 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the running app has its pack (`packs`) and its bank (`bank`)."""
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
     """The running app on a pack with random weights and an empty bank."""
     from meddiff.diffusion.tiny import write_tiny_pack
 
-    folder = tmp_path_factory.mktemp("page")
     write_tiny_pack(folder / "packs")
     port = _free_port()
     (folder / "tmp").mkdir()
@@ -98,12 +107,43 @@ def _create(page, sentence: str) -> None:  # type: ignore[no-untyped-def]
     page.click("#md-create")
 
 
+def _exact(page) -> None:  # type: ignore[no-untyped-def]
+    """Chooses the arithmetic that the pack with random weights has."""
+    page.get_by_text("Advanced").click()
+    page.get_by_label("Exact (fp32)").check()
+
+
+def _paint(page, across: float = 0.0, down: float = 0.0, radius: float = 30) -> None:  # type: ignore[no-untyped-def]
+    """Draws a closed line, a hexagon, with the mouse; pixels of the screen, from the middle of the picture."""
+    canvas = page.locator("#md-editor canvas").first
+    canvas.wait_for()
+    page.wait_for_timeout(
+        1500
+    )  # the editor puts its picture into a canvas, then fits it, and says nothing when it is done
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    for step in range(7):
+        angle = 2 * math.pi * step / 6
+        x = box["x"] + box["width"] / 2 + across + radius * math.cos(angle)
+        y = box["y"] + box["height"] / 2 + down + radius * math.sin(angle)
+        page.mouse.move(x, y)
+        if step == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def _download(page, kind: str, path: Path) -> Path:  # type: ignore[no-untyped-def]
+    with page.expect_download() as waiting:
+        page.click(f"#md-create-view-{kind}")
+    waiting.value.save_as(path)
+    return path
+
+
 def test_a_sentence_becomes_a_case_that_is_kept_and_downloaded_with_its_origin(page, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     from meddiff.exchange.png import read_png_record
 
     sentence = "Axial T1 post-contrast, ring-enhancing left frontal mass, 34 mm, irregular margin"
-    page.get_by_text("Advanced").click()
-    page.get_by_label("Exact (fp32)").check()
+    _exact(page)
     _create(page, sentence)
     page.wait_for_selector("#md-create-view .md-head")
     assert sentence in page.inner_text("#md-create-view .md-head")
@@ -119,10 +159,7 @@ def test_a_sentence_becomes_a_case_that_is_kept_and_downloaded_with_its_origin(p
     page.click("#md-create-view [data-tool=invert]")
     assert page.get_attribute("#md-create-view feFuncR", "slope") == "-1"
 
-    with page.expect_download() as waiting:
-        page.click("#md-create-view-png")
-    waiting.value.save_as(tmp_path / "case.png")
-    provenance, spacing, _ = read_png_record(tmp_path / "case.png")
+    provenance, spacing, _ = read_png_record(_download(page, "png", tmp_path / "case.png"))
     assert "Not for diagnosis" in provenance.notice
     assert provenance.request.sentence == sentence
     assert provenance.role == "case" and spacing == (0.98, 0.98)
@@ -131,6 +168,12 @@ def test_a_sentence_becomes_a_case_that_is_kept_and_downloaded_with_its_origin(p
     page.click("#md-keep")
     page.wait_for_selector("#md-kept .md-note")
     page.get_by_role("tab", name="Case bank").click()
+    small = page.locator("#md-bank-pictures img")
+    small.wait_for()
+    assert small.get_attribute("alt") == "✓ lesion, axial"
+    (tmp_path / "small.png").write_bytes(page.request.get(small.get_attribute("src")).body())
+    assert read_png_record(tmp_path / "small.png")[0] == provenance
+    page.get_by_role("tab", name="List").click()
     page.get_by_text(provenance.case_id).locator("visible=true").first.click()
     page.wait_for_selector("#md-bank-view .md-head")
     page.click("#md-delete")
@@ -155,13 +198,144 @@ def test_the_words_not_for_diagnosis_never_leave_the_screen(page) -> None:  # ty
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_taking_a_lesion_out_needs_no_sentence(phantom, phantom_mask, monkeypatch):
-    from meddiff.case import MaskSpec, Task
-    from meddiff.imaging.read import Slice
-    from meddiff.web import create
+def _own_slice(path: Path) -> np.ndarray:
+    """A head as an MR DICOM file of 240 x 240 pixels of 1 mm in 16 bits; returns its numbers."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-    monkeypatch.setattr(create, "_outline", lambda form: MaskSpec.from_array(phantom_mask))
-    form = {"sentence": "", "size": "", "age": "", "plane": "", "source": create.OWN, "action": create.REMOVE, "sex": "unknown",
-            "pack": "brain-t1gd", "margin": 8.0, "seed": 1, "steps": 4, "guidance": 2.0, "precision": "fp32"}  # fmt: skip
-    request = create.request_of(form, Slice(phantom, phantom))
-    assert request.task is Task.REMOVE and request.findings.finding is None
+    pixels = np.rint(make_phantom(240) * 1500).astype(np.uint16)
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    ds.PatientName, ds.PatientID, ds.Modality = "Doe^Jane", "12345", "MR"
+    ds.ImageOrientationPatient, ds.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 0]
+    ds.PixelSpacing, ds.Rows, ds.Columns = [1, 1], *pixels.shape
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 0
+    ds.PixelData = pixels.tobytes()
+    ds.save_as(path, enforce_file_format=True)
+    return pixels
+
+
+def _upload(page, path: Path) -> None:  # type: ignore[no-untyped-def]
+    page.get_by_label("My own slice").check()
+    page.set_input_files("#md-background input[type=file]", path)
+
+
+def _upload_slice(page, path: Path) -> None:  # type: ignore[no-untyped-def]
+    _upload(page, path)
+    page.get_by_text("240 × 240 pixels, 1.00 × 1.00 mm a pixel").wait_for()
+
+
+def _only_inside(provenance: Provenance, made: np.ndarray, given: np.ndarray, stamp: tuple[slice, slice]) -> bool:
+    """Whether a case differs from the slice given to it, and only in the edit region and under the stamp."""
+    from meddiff.conditions.masks import edit_region
+
+    assert provenance.request.mask is not None
+    edit = edit_region(provenance.request.mask.to_array(), provenance.request.edit_margin_mm, (1.0, 1.0))
+    differs = made[: given.shape[0]] != given
+    inside = bool((differs & edit).any())
+    differs[edit] = differs[stamp] = False
+    return inside and not differs.any()
+
+
+def test_a_lesion_is_painted_into_an_own_dicom_slice_and_nothing_else_changes(page, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    import nibabel
+    import pydicom
+
+    from meddiff.exchange.dicom import read_dicom_record
+    from meddiff.exchange.png import read_png_record
+
+    given = _own_slice(tmp_path / "own.dcm")
+    _exact(page)
+    _upload_slice(page, tmp_path / "own.dcm")
+    page.get_by_label("I paint it").check()
+    _paint(page)
+    _create(page, "T1 post-contrast, ring-enhancing glioma")
+    page.wait_for_selector("#md-create-view .md-head")
+
+    _, spacing, box = read_png_record(_download(page, "png", tmp_path / "case.png"))
+    dicom = _download(page, "dicom", tmp_path / "case.dcm")
+    provenance, dataset = read_dicom_record(dicom), pydicom.dcmread(dicom)
+    assert dataset.SyntheticData == "YES" and "Not for diagnosis" in dataset.ImageComments
+    assert spacing == (1.0, 1.0) and provenance.request.task is Task.INSERT
+    assert _only_inside(provenance, dataset.pixel_array, given, box.area)
+    assert b"Doe" not in dicom.read_bytes() and b"12345" not in dicom.read_bytes()
+
+    volume = nibabel.load(_download(page, "nifti", tmp_path / "case.nii.gz"))
+    assert b"SYNTHETIC" in volume.header["descrip"].item()
+    assert volume.header["aux_file"].item().decode() == provenance.case_id
+    assert np.array_equal(np.asarray(volume.dataobj)[..., 0].T, dataset.pixel_array)
+
+
+def test_a_lesion_is_taken_out_of_an_own_dicom_slice_without_a_word(page, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    import pydicom
+
+    from meddiff.exchange.dicom import read_dicom_record
+    from meddiff.exchange.png import read_png_record
+
+    given = _own_slice(tmp_path / "own.dcm")
+    _exact(page)
+    _upload_slice(page, tmp_path / "own.dcm")
+    page.get_by_label("Take the lesion out of it").check()
+    _paint(page)
+    _create(page, "")
+    page.wait_for_selector("#md-create-view .md-head")
+    page.locator("#md-create-view-png").wait_for()
+    page.get_by_label("Without it").locator("visible=true").check()
+    page.wait_for_timeout(1000)  # the buttons get their new files
+    _, _, box = read_png_record(_download(page, "png", tmp_path / "case.png"))
+    dicom = _download(page, "dicom", tmp_path / "case.dcm")
+    provenance = read_dicom_record(dicom)
+    assert provenance.request.task is Task.REMOVE and provenance.role == "case"
+    assert _only_inside(provenance, pydicom.dcmread(dicom).pixel_array, given, box.area)
+
+
+@pytest.mark.parametrize("name", ["scan.png", "scan.dcm"])
+def test_a_file_that_is_no_image_is_answered_in_words(page, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / name).write_text("This is a letter and not an image.")
+    _upload(page, tmp_path / name)
+    page.locator(".md-alert").first.wait_for()
+    assert name in page.locator(".md-alert").first.inner_text()
+
+
+def test_lesions_are_painted_on_a_slice_that_the_model_made_first(page, folder: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    from meddiff.bank import Bank
+    from meddiff.imaging.read import Slice
+    from meddiff.synthesis.rebuild import rebuild
+    from meddiff.synthesis.studio import Studio
+
+    sentence = "T1 post-contrast, ring-enhancing glioma"
+    _exact(page)
+    page.get_by_label("Made first, to draw on").check()
+    _create(page, sentence)
+    page.wait_for_selector("#md-notice .md-alert")
+    assert "Make the slice" in page.inner_text("#md-notice")
+    page.click("#md-make-first")
+    page.get_by_text("Axial slice without a lesion").wait_for()
+    _paint(page)
+    page.click("#md-create")
+    page.wait_for_selector("#md-create-view .md-head")
+    page.click("#md-keep")
+    page.wait_for_selector("#md-kept .md-note")
+    page.click("#md-clear")
+    _paint(page, across=20, radius=40)
+    page.click("#md-create")
+    page.wait_for_function("document.querySelectorAll('#md-gallery img').length === 2")
+    page.click("#md-keep")
+    page.wait_for_selector("#md-kept .md-note")
+
+    bank = Bank(folder / "bank")
+    cases = bank.list(text=sentence)
+    assert len(cases) == 2 and len({case.request.mask.png for case in cases}) == 2
+    (background,) = {case.request.background_sha256 for case in cases}
+    pixels = bank.open_background(background)
+    monkeypatch.setenv("MEDDIFF_CHECKPOINTS", str(folder / "packs"))
+    settings.cache_clear()
+    given = Slice(
+        pixels.astype(np.float32), pixels, spacing_mm=cases[0].spacing_mm, plane=cases[0].request.findings.plane
+    )
+    assert rebuild(bank.open(cases[0].id), Studio("brain-t1gd", "fp32"), given).identical
+    settings.cache_clear()
