@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from meddiff.web.models import Models
 from meddiff.web.style import CSS, FOOTER, theme
 
 TAGLINE = "Synthetic teaching cases from a sentence and an outline."
+NOBODY_CAME_S = 10.0  # after which the model is loaded even if no browser has shown the page yet
 # The browser itself is told to fetch nothing from elsewhere, whatever a library's page might ask for.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -81,6 +83,7 @@ def build(models: Models, files: Path) -> gr.Blocks:
                 return [_state(models), packs_known, *(gr.skip() for _ in range(4))]
             return [_state(models), True, tell(), *create.pack_defaults(models), gr.Timer(5.0)]
 
+        page.load(models.load_in_background, **quiet)  # not sooner: two cores show the page faster without it
         clock.tick(tick, known, [state, known, told, fields["pack"], fields["steps"], clock], **quiet)
     return page
 
@@ -125,5 +128,7 @@ def serve(host: str = "127.0.0.1", port: int = 7860) -> None:
             f"The page cannot open on {host}:{port}: the port is taken. Choose another with --port."
         ) from error
     print(f"MedDiff is open at http://{host}:{port}  ({FOOTER} Stop it with Ctrl+C.)", flush=True)
-    models.load_in_background()
+    waiting = threading.Timer(NOBODY_CAME_S, models.load_in_background)
+    waiting.daemon = True
+    waiting.start()
     page.block_thread()

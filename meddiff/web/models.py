@@ -31,11 +31,14 @@ class Models:
         self._opener = opener
         self._studios: dict[tuple[str, str], Studio] = {}
         self._lock = threading.Lock()
+        self._begun = threading.Event()
         self._state, self._words = "loading", "Loading the model…"
 
     def load_in_background(self) -> None:
-        """Loads the default studio in a thread of its own; a failure is told by `state`, never raised."""
-        threading.Thread(target=self._load_default, name="model", daemon=True).start()
+        """Loads the default studio in a thread of its own, once; a failure is told by `state`, never raised."""
+        if not self._begun.is_set():
+            self._begun.set()
+            threading.Thread(target=self._load_default, name="model", daemon=True).start()
 
     def _load_default(self) -> None:
         with contextlib.suppress(MedDiffError):  # `state` tells
