@@ -15,7 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 APP = Path(__file__).resolve().parent.parent / "app.py"
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 
 
 def free_port() -> int:
@@ -60,14 +62,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="times the app is started (default 3)")
     parser.add_argument("--timeout", type=float, default=120, help="seconds to wait for either (default 120)")
     args = parser.parse_args(arguments)
-    chromium = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
-    if chromium is None:
+    if CHROMIUM is None:
         print("There is no Chromium on this machine: install one to time the page.", file=sys.stderr)
         return 2
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         for number in range(args.rounds):
             page = browser.new_page()
             shown, ready = one(page, args.timeout)

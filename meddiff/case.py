@@ -186,9 +186,7 @@ class Tolerance(Record):
     size_relative: Annotated[float, Field(ge=0)] = 0.35
     size_mm: Annotated[float, Field(ge=0)] = 6.0  # whichever of the two sizes allows more counts
     centroid_mm: Annotated[float, Field(ge=0)] = 10.0
-    type_probability: Annotated[float, Field(ge=0, le=1)] = (
-        0.15  # least that the classifier gives to the type asked for
-    )
+    type_probability: Annotated[float, Field(ge=0, le=1)] = 0.15  # the classifier's least for the type asked
     outside_grey_levels: Annotated[int, Field(ge=0)] = 0
     redraws: Annotated[int, Field(ge=0, le=20)] = 2
 

@@ -17,7 +17,7 @@ from scipy import ndimage
 from skimage.draw import polygon
 
 from meddiff.case import Finding, Findings, Margin, MedDiffError, Plane, Region, Side
-from meddiff.conditions.measure import IRREGULAR_BELOW, compactness_of, longest_diameter_mm
+from meddiff.conditions.measure import compactness_of, longest_diameter_mm, margin_of
 from meddiff.conditions.place import box, brain_of, place_point, region_of, region_prior, relative, statistics
 
 DIRECTIONS = 64  # of a radial profile
@@ -136,34 +136,18 @@ def told_by_outline(
         finding: as the sentence said it.
         mask, head: bool [H, W] on the same grid.
         level: of the slice (`place.slice_level`); None where it is still to be made: then the region stays open.
-    """
-    side, region = region_prior(ndimage.center_of_mass(mask), head, plane, level)
-    margin = Margin.IRREGULAR if compactness_of(mask) < IRREGULAR_BELOW else Margin.SMOOTH
-    measured = {"side": side, "region": region, "margin": margin}
-    told: dict[str, object] = {
-        name: value for name, value in measured.items() if getattr(finding, name).value == "unknown"
-    }
-    if finding.size_mm is None:
-        told["size_mm"] = float(round(longest_diameter_mm(mask, (spacing_mm, spacing_mm))))
-    return finding.model_copy(update=told)
-
-
-def check_agrees(finding: Finding, plane: Plane, mask: np.ndarray, head: np.ndarray, spacing_mm: float) -> None:
-    """Refuses a drawn outline that contradicts the sentence: a case must not be filed under words that are wrong.
-
-    Args:
-        mask, head: bool [H, W] on the same grid.
 
     Raises:
-        MedDiffError: when the outline lies clearly on the other side, or is clearly of another size, than the finding says.
+        MedDiffError: when the outline lies clearly on the other side, or is clearly of another size, than the finding
+            says: a case must not be filed under words that are wrong.
     """
-    row, column = ndimage.center_of_mass(mask)
-    seen = region_prior((row, column), head, plane)[0]
-    centre = float(np.flatnonzero(head.any(0)).mean())
-    clear = abs(column - centre) > CLEARLY_OFF * box(head).width
-    if {finding.side, seen} == {Side.LEFT, Side.RIGHT} and clear and plane is not Plane.SAGITTAL:
+    centre = ndimage.center_of_mass(mask)
+    side, region = region_prior(centre, head, plane, level)
+    middle = float(np.flatnonzero(head.any(0)).mean())
+    clear = abs(centre[1] - middle) > CLEARLY_OFF * box(head).width
+    if {finding.side, side} == {Side.LEFT, Side.RIGHT} and clear and plane is not Plane.SAGITTAL:
         raise MedDiffError(
-            f"The sentence says {finding.side.value}, the outline lies on the patient's {seen.value} (in {plane.value} "
+            f"The sentence says {finding.side.value}, the outline lies on the patient's {side.value} (in {plane.value} "
             f"slices the patient's left is on the right of the screen): change the word or the outline."
         )
     drawn_mm = longest_diameter_mm(mask, (spacing_mm, spacing_mm))
@@ -172,6 +156,13 @@ def check_agrees(finding: Finding, plane: Plane, mask: np.ndarray, head: np.ndar
             f"The sentence says {finding.size_mm:g} mm, the outline is {drawn_mm:.0f} mm across: change the number, leave "
             "it out, or draw the outline in that size."
         )
+    measured = {"side": side, "region": region, "margin": margin_of(compactness_of(mask))}
+    told: dict[str, object] = {
+        name: value for name, value in measured.items() if getattr(finding, name).value == "unknown"
+    }
+    if finding.size_mm is None:
+        told["size_mm"] = float(round(drawn_mm))
+    return finding.model_copy(update=told)
 
 
 def signed_distance(mask: np.ndarray) -> np.ndarray:
@@ -314,8 +305,7 @@ def sample_outline(
         if mask.sum() < LEAST_PIXELS:
             continue
         mask = grow_to_size(mask, size, spacing_mm)
-        irregular = compactness_of(mask) < IRREGULAR_BELOW
-        if finding.margin is not Margin.UNKNOWN and irregular != (finding.margin is Margin.IRREGULAR):
+        if finding.margin not in (Margin.UNKNOWN, margin_of(compactness_of(mask))):
             continue
         if (
             mask & ~inside

@@ -67,16 +67,24 @@ class LesionMeasures:
     level: float
 
 
+def largest_piece(mask: np.ndarray) -> np.ndarray:
+    """The largest connected piece of a mask [H, W]; an empty one stays empty."""
+    pieces, count = ndimage.label(mask)
+    return mask if count < 2 else pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+
+
+def margin_of(compactness: float) -> Margin:
+    """Margin in a word, of an outline with that `compactness_of`."""
+    return Margin.IRREGULAR if compactness < IRREGULAR_BELOW else Margin.SMOOTH
+
+
 def head_mask(picture: np.ndarray) -> np.ndarray:
     """The head in a picture [H, W] in [0, 1]: above a third of Otsu's threshold, largest piece, closed and filled.
 
     Otsu, *IEEE Trans. SMC* 9, 1979. All False where there is nothing to see.
     """
     low = max(threshold_otsu(picture) / 3, 0.02) if picture.max() > picture.min() else 1.0
-    pieces, count = ndimage.label(ndimage.binary_opening(ndimage.gaussian_filter(picture, 1) > low, iterations=2))
-    if not count:
-        return np.zeros(picture.shape, bool)
-    largest = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    largest = largest_piece(ndimage.binary_opening(ndimage.gaussian_filter(picture, 1) > low, iterations=2))
     # Padded, because closing eats into a head that is cut off by the picture's edge.
     closed = ndimage.binary_closing(np.pad(largest, 8, mode="edge"), iterations=4)[8:-8, 8:-8]
     return ndimage.binary_fill_holes(closed)
@@ -167,7 +175,7 @@ def measure_lesion(
         side=side,
         region=region,
         enhancement=enhancement_of(enhancing, rim_over_core, rim / (base + 1e-3), dark_core, variation),
-        margin=Margin.IRREGULAR if compactness < IRREGULAR_BELOW else Margin.SMOOTH,
+        margin=margin_of(compactness),
         contrast=contrast,
         noise=noise,
         conspicuity=conspicuity_of(abs(part_contrast) / noise),

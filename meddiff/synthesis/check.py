@@ -9,8 +9,8 @@ import numpy as np
 from scipy import ndimage
 
 from meddiff.case import Measurement, Plane, Request, Side, Status, Task
-from meddiff.conditions.measure import longest_diameter_mm, measure_lesion
-from meddiff.synthesis.finder import TYPES, LesionFinder, largest_piece
+from meddiff.conditions.measure import largest_piece, longest_diameter_mm, measure_lesion
+from meddiff.synthesis.finder import TYPES, LesionFinder
 from meddiff.synthesis.neighbours import Neighbours
 
 NEAR = 6  # pixels around the outline in which what is found still counts as the lesion
@@ -166,6 +166,7 @@ def _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm,
     )
     asked_mm = longest_diameter_mm(outline, (spacing_mm, spacing_mm))
     if here.any():
+        # The largest piece: a diameter shall not reach over to a stray pixel.
         seen_mm = longest_diameter_mm(largest_piece(here), (spacing_mm, spacing_mm))
         allowed = max(tolerance.size_mm, tolerance.size_relative * asked_mm)
         judge(

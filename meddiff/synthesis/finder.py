@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from scipy import ndimage
 from torch import Tensor, nn
 
 FOLD = 4
@@ -32,12 +31,6 @@ class Found:
     def mask(self, threshold: float = 0.5) -> np.ndarray:
         """Outlines, bool [B, H, W]."""
         return self.mask_probability >= threshold
-
-
-def largest_piece(mask: np.ndarray) -> np.ndarray:
-    """The largest connected piece of an outline [H, W]: its diameter shall not reach over to a stray pixel."""
-    pieces, count = ndimage.label(mask)
-    return mask if count < 2 else pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
 
 
 class LesionFinder(ModelMixin, ConfigMixin):

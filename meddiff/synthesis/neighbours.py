@@ -7,7 +7,7 @@ of a pack holds those descriptions, not pictures, and the distances that real sl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,14 +49,14 @@ class Neighbours:
         return F.normalize((features - self.mean) @ self.components, dim=1)
 
     @staticmethod
-    def of(features: Tensor, near: float = 0.0, far: float = 2.0, components: int = 128) -> Neighbours:
-        """The index of training slices with these features [N, 2048]."""
+    def of(features: Tensor, components: int = 128) -> Neighbours:
+        """The index of training slices with these features [N, 2048], without limits: cosines reach no farther."""
         mean = features.mean(0)
         count = min(components, len(features) - 1)
         _, spread, directions = torch.pca_lowrank(features - mean, q=count, center=False, niter=4)
         scaled = directions * (len(features) ** 0.5 / spread.clamp_min(1e-6))
-        empty = Neighbours(mean, scaled, torch.empty(0, count), near, far)
-        return Neighbours(mean, scaled, empty.describe(features), near, far)
+        empty = Neighbours(mean, scaled, torch.empty(0, count), near=0.0, far=2.0)
+        return replace(empty, index=empty.describe(features))
 
     def save(self, folder: Path) -> None:
         """Writes `neighbours.safetensors` into a pack's `check/`, in half precision."""

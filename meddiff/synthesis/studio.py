@@ -15,7 +15,6 @@ from scipy import ndimage
 from meddiff.case import (
     Case,
     Conspicuity,
-    Finding,
     Findings,
     MaskSpec,
     MedDiffError,
@@ -28,7 +27,6 @@ from meddiff.case import (
 )
 from meddiff.conditions.clinical import clinical_vector
 from meddiff.conditions.masks import (
-    check_agrees,
     check_mask,
     edit_region,
     sample_outline,
@@ -165,9 +163,13 @@ class Studio:
                 f"{'into the slice' if native is not None else 'inside the outline'}: describe one in the sentence."
             )
         said, findings = findings.finding, fill_from_pathology(findings, request.seed)
-        mask = self._outline(request, findings, native, said if drawn else None)
-        if drawn and said is not None and mask is not None:  # the drawn outline says where and how large, not chance
-            told = self._told(said, findings.finding, plane, mask, native)
+        head = head_mask(native.picture) if native else standard_head(plane)
+        mask = self._outline(request, findings, native, head)
+        if drawn and said and findings.finding and mask is not None:
+            # The drawn outline says where and how large, not chance; enhancement it does not tell.
+            level = slice_level(native.picture, head, plane) if native else None
+            told = told_by_outline(said, plane, _on_grid(mask, native), head, info.spacing_mm, level)
+            told = told.model_copy(update={"enhancement": findings.finding.enhancement})
             findings = findings.model_copy(update={"finding": told})
         return request.model_copy(
             update={
@@ -185,19 +187,14 @@ class Studio:
     # ------------------------------------------------------------ the outline
 
     def _outline(
-        self, request: Request, findings: Findings, native: Native | None, said: Finding | None
+        self, request: Request, findings: Findings, native: Native | None, head: np.ndarray
     ) -> np.ndarray | None:
-        """The outline on the pixels the case will have, bool [H, W], or None for a slice without a lesion.
-
-        Args:
-            said: what the sentence itself said of a lesion whose outline is drawn: the two must agree.
-        """
+        """The outline on the pixels the case will have, bool [H, W], or None for a slice without a lesion."""
         info = self.load().info
         shape = _shape(native, self.load())
-        head = _head(native, findings.plane or Plane.AXIAL)
         if request.mask is not None and request.mask.png is not None:
             drawn = _fitted(request.mask.to_array(), shape)
-            on_grid = native.grid.forward(drawn, order=1) > 0.5 if native else drawn
+            on_grid = _on_grid(drawn, native)
             if native and (drawn & ~native.seen).any():
                 raise MedDiffError(
                     f"The outline lies outside the middle {info.size * info.spacing_mm:.0f} mm of the slice that the "
@@ -206,8 +203,6 @@ class Studio:
             if drawn.any() and not on_grid.any():
                 raise MedDiffError("The outline is too small for the model to see: draw a larger one.")
             check_mask(on_grid, head)
-            if said is not None:
-                check_agrees(said, findings.plane or Plane.AXIAL, on_grid, head, info.spacing_mm)
             return drawn
         if request.task is Task.REMOVE:
             raise MedDiffError("To remove a lesion, draw its outline (--mask).")
@@ -220,17 +215,6 @@ class Studio:
             findings, plane, head, seed, (info.spacing_mm, info.spacing_mm), drawn_as=drawn_as(findings), level=level
         )
         return native.grid.back(drawn.astype(np.float32)) > 0.5 if native else drawn
-
-    def _told(
-        self, said: Finding, filled: Finding | None, plane: Plane, mask: np.ndarray, native: Native | None
-    ) -> Finding:
-        """What was said, then what the drawn outline shows, then what the pathology usually has."""
-        head = _head(native, plane)
-        on_grid = native.grid.forward(mask, order=1) > 0.5 if native else mask
-        level = slice_level(native.picture, head, plane) if native else None
-        told = told_by_outline(said, plane, on_grid, head, self.load().info.spacing_mm, level)
-        enhancement = filled.enhancement if filled else told.enhancement
-        return told.model_copy(update={"enhancement": enhancement})
 
     # ------------------------------------------------------------ one case
 
@@ -419,9 +403,9 @@ def _shape(native: Native | None, pack: Pack) -> tuple[int, int]:
     return native.pixels.shape if native else (pack.info.size, pack.info.size)  # type: ignore[return-value]
 
 
-def _head(native: Native | None, plane: Plane) -> np.ndarray:
-    """Where the head is, bool [256, 256]: in the background, or as it usually is in a slice still to be made."""
-    return head_mask(native.picture) if native else standard_head(plane)
+def _on_grid(mask: np.ndarray, native: Native | None) -> np.ndarray:
+    """An outline on the case's pixels as the model's grid shows it, bool [256, 256]."""
+    return native.grid.forward(mask, order=1) > 0.5 if native else mask
 
 
 def _to_uint8(picture: np.ndarray) -> np.ndarray:

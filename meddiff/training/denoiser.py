@@ -39,6 +39,7 @@ from meddiff.diffusion.prior import HeadPrior
 from meddiff.training.augment import augment
 from meddiff.training.captions import caption, mirrored
 from meddiff.training.dataset import BrainSet, load_brain_t1gd
+from meddiff.training.pack import GUIDANCE, SHIFT, STEPS
 from meddiff.training.run import Average, Run, learning_rate, set_learning_rate, write_sheet
 from meddiff.training.text import read_back
 
@@ -254,7 +255,7 @@ def train_denoiser(
     return average.module  # type: ignore[return-value]
 
 
-SHEET, SHEET_SHIFT = 8, 2.0  # pictures on a sample sheet, and their times' shift towards noise
+SHEET = 8  # pictures on a sample sheet
 
 
 @torch.no_grad()
@@ -264,7 +265,7 @@ def sample_sheet(
     vae: PatchAutoencoder,
     path: Path,
     prior: HeadPrior | None = None,
-    steps: int = 8,
+    steps: int = STEPS,
 ) -> None:
     """The same requests after every run, from nothing, outline above picture: whether training helps is seen here first."""
     generator = torch.Generator().manual_seed(0)
@@ -280,7 +281,7 @@ def sample_sheet(
         )
         said = read_back(asked.context, "plane", [plane.value for plane in Plane])[0]
         latents = sample_latents(
-            torch_denoise(model), solver(SHEET_SHIFT), asked, number, steps, 3.0, prior=prior, plane=Plane(said)
+            torch_denoise(model), solver(SHIFT), asked, number, steps, GUIDANCE, prior=prior, plane=Plane(said)
         )
         made.append(vae.decode(latents) / 2 + 0.5)
     write_sheet(torch.cat([outlines, *made]), path, count)

@@ -7,6 +7,7 @@ patient may stand in both splits), 1% farther than `far`. The recipe then prints
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,10 @@ COPIES = 150
 
 def find_neighbours(finder: LesionFinder, train: np.ndarray, others: np.ndarray) -> Neighbours:
     """The index of training pictures [N, 256, 256] in [0, 1], its limits from other real ones."""
+    torch.manual_seed(0)  # the decomposition is a randomised one
     index = Neighbours.of(finder.describe(torch.from_numpy(train)))
     near, far = np.quantile(index.distance(finder, others), (TAIL, 1 - TAIL))
-    return Neighbours(index.mean, index.components, index.index, float(near), float(far))
+    return replace(index, near=float(near), far=float(far))
 
 
 def copies(pictures: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:

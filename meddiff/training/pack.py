@@ -13,6 +13,7 @@ from meddiff.case import Plane
 from meddiff.conditions.text import TextEncoder
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.checkpoint import PackInfo, save_pack
+from meddiff.diffusion.denoiser import build_denoiser
 from meddiff.diffusion.flow import solver
 from meddiff.diffusion.pipeline import MedDiffPipeline
 from meddiff.diffusion.prior import HeadPrior
@@ -24,8 +25,6 @@ STEPS, GUIDANCE = 8, 3.0  # chosen on requests of `train` slices
 
 def average_of(state: Path) -> UNet2DConditionModel:
     """The averaged denoiser in a running or finished run's `state.pt`."""
-    from meddiff.training.denoiser import build_denoiser
-
     parts = torch.load(state, map_location="cpu", weights_only=True)["parts"]["average"]
     weights = {name.removeprefix("module."): value for name, value in parts.items() if name.startswith("module.")}
     widths = tuple(

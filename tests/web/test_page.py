@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,13 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.page import CHROMIUM, free_port
 from meddiff.case import Provenance, Task
 from meddiff.settings import HOUSE, settings
 from tests.conftest import make_phantom
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
 SWITCHES = [
     "--no-sandbox",
     "--disable-gpu",
@@ -39,12 +35,6 @@ pytestmark = [
 ]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the running app has its pack (`packs`) and its bank (`bank`)."""
@@ -57,7 +47,7 @@ def address(folder: Path) -> Iterator[str]:
     from meddiff.diffusion.tiny import write_tiny_pack
 
     write_tiny_pack(folder / "packs")
-    port = _free_port()
+    port = free_port()
     (folder / "tmp").mkdir()
     environment = os.environ | {
         "MEDDIFF_CHECKPOINTS": str(folder / "packs"),
@@ -224,9 +214,25 @@ def _upload(page, path: Path) -> None:  # type: ignore[no-untyped-def]
     page.set_input_files("#md-background input[type=file]", path)
 
 
-def _upload_slice(page, path: Path) -> None:  # type: ignore[no-untyped-def]
-    _upload(page, path)
+def _change_own_slice(page, folder: Path, choice: str, sentence: str) -> np.ndarray:  # type: ignore[no-untyped-def]
+    """Uploads a slice, paints an outline on it for what is chosen, and waits for the case; returns the slice's numbers."""
+    given = _own_slice(folder / "own.dcm")
+    _exact(page)
+    _upload(page, folder / "own.dcm")
     page.get_by_text("240 × 240 pixels, 1.00 × 1.00 mm a pixel").wait_for()
+    page.get_by_label(choice).check()
+    _paint(page)
+    _create(page, sentence)
+    page.wait_for_selector("#md-create-view .md-head")
+    return given
+
+
+def _own_slice_changed(page, folder: Path):  # type: ignore[no-untyped-def]
+    """Downloads what is shown: spacing and stamp as the PNG tells them, and the DICOM file."""
+    from meddiff.exchange.png import read_png_record
+
+    _, spacing, box = read_png_record(_download(page, "png", folder / "case.png"))
+    return spacing, box, _download(page, "dicom", folder / "case.dcm")
 
 
 def _only_inside(provenance: Provenance, made: np.ndarray, given: np.ndarray, stamp: tuple[slice, slice]) -> bool:
@@ -246,18 +252,9 @@ def test_a_lesion_is_painted_into_an_own_dicom_slice_and_nothing_else_changes(pa
     import pydicom
 
     from meddiff.exchange.dicom import read_dicom_record
-    from meddiff.exchange.png import read_png_record
 
-    given = _own_slice(tmp_path / "own.dcm")
-    _exact(page)
-    _upload_slice(page, tmp_path / "own.dcm")
-    page.get_by_label("I paint it").check()
-    _paint(page)
-    _create(page, "T1 post-contrast, ring-enhancing glioma")
-    page.wait_for_selector("#md-create-view .md-head")
-
-    _, spacing, box = read_png_record(_download(page, "png", tmp_path / "case.png"))
-    dicom = _download(page, "dicom", tmp_path / "case.dcm")
+    given = _change_own_slice(page, tmp_path, "I paint it", "T1 post-contrast, ring-enhancing glioma")
+    spacing, box, dicom = _own_slice_changed(page, tmp_path)
     provenance, dataset = read_dicom_record(dicom), pydicom.dcmread(dicom)
     assert dataset.SyntheticData == "YES" and "Not for diagnosis" in dataset.ImageComments
     assert spacing == (1.0, 1.0) and provenance.request.task is Task.INSERT
@@ -274,20 +271,12 @@ def test_a_lesion_is_taken_out_of_an_own_dicom_slice_without_a_word(page, tmp_pa
     import pydicom
 
     from meddiff.exchange.dicom import read_dicom_record
-    from meddiff.exchange.png import read_png_record
 
-    given = _own_slice(tmp_path / "own.dcm")
-    _exact(page)
-    _upload_slice(page, tmp_path / "own.dcm")
-    page.get_by_label("Take the lesion out of it").check()
-    _paint(page)
-    _create(page, "")
-    page.wait_for_selector("#md-create-view .md-head")
+    given = _change_own_slice(page, tmp_path, "Take the lesion out of it", "")
     page.locator("#md-create-view-png").wait_for()
     page.get_by_label("Without it").locator("visible=true").check()
     page.wait_for_timeout(1000)  # the buttons get their new files
-    _, _, box = read_png_record(_download(page, "png", tmp_path / "case.png"))
-    dicom = _download(page, "dicom", tmp_path / "case.dcm")
+    _, box, dicom = _own_slice_changed(page, tmp_path)
     provenance = read_dicom_record(dicom)
     assert provenance.request.task is Task.REMOVE and provenance.role == "case"
     assert _only_inside(provenance, pydicom.dcmread(dicom).pixel_array, given, box.area)
