@@ -25,7 +25,7 @@ RECIPES = {
     "neighbours": "the training slices as the check knows them, to tell a copy",
     "denoiser": "the denoiser",
     "adapter": "low-rank adapters for a small new set",
-    "prior": "the Gaussian heads a picture from nothing starts from",
+    "prior": "the atlas of heads that a picture from nothing starts from",
     "pack": "put the parts together into a pack",
     "int8": "the INT8 network of a pack",
     "outlines": "shape statistics of real outlines",

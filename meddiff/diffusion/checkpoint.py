@@ -191,6 +191,10 @@ def save_pack(folder: Path, info: PackInfo, pipeline: MedDiffPipeline) -> str:
     """Writes a pack's own parts and its manifest; `unet-int8/` and `check/` are written by their recipes before."""
     folder.mkdir(parents=True, exist_ok=True)
     pipeline.save_pretrained(folder, safe_serialization=True)
+    for path in folder.rglob("config.json"):
+        config = json.loads(path.read_text())
+        if config.pop("_name_or_path", None) is not None:  # where the part lay on the machine that trained it
+            path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     (folder / "pack.json").write_text(info.model_copy(update={"sha256": ""}).model_dump_json(indent=1) + "\n")
     return write_manifest(folder)
 

@@ -5,7 +5,7 @@
 | 16 | noisy latents |
 | 4 | lesion outline, a cell in four quarters |
 | 1 | edit region: 1 where pixels may change |
-| 16 | latents of the known background, 0 inside the edit region |
+| 16 | latents of the known background; inside the edit region those of the head to make a picture of, or 0 |
 
 The sentence comes by cross-attention, the clinical values through the projected class embedding.
 """
@@ -45,14 +45,19 @@ def build_denoiser(
     )
 
 
-def fixed_channels(conditions: Conditions, background: Tensor | None) -> Tensor:
+def fixed_channels(conditions: Conditions, background: Tensor | None, head: Tensor | None = None) -> Tensor:
     """The input channels that stay the same at every step, [B, 21, h, w].
 
     Args:
         background: whitened latents [B, 16, h, w] of the known picture, or None: everything is to be made.
+        head: whitened latents [B, 16, h, w] of a head without texture (`diffusion.prior`) to follow where
+            pixels may change, or None.
     """
     outline = mask_channels(conditions.mask)
     cells = edit_cells(conditions.edit)
     if background is None:
         background = torch.zeros(len(outline), LATENT_CHANNELS, *outline.shape[-2:])
-    return torch.cat([outline, cells, background.to(outline) * (1 - cells)], dim=1)
+    shown = background.to(outline) * (1 - cells)
+    if head is not None:
+        shown = shown + head.to(outline) * cells
+    return torch.cat([outline, cells, shown], dim=1)

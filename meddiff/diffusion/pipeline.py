@@ -20,6 +20,9 @@ from meddiff.diffusion.prior import HeadPrior
 
 Progress = Callable[[int, int], None]
 
+AROUND = 0.82  # time at which an edit region filled with what surrounds it is handed to the denoiser
+APART = 2**40  # between the seeds of a sample's noise and of its head
+
 
 class MedDiffPipeline(DiffusionPipeline):
     """Conditions and seeds in, pictures out. `MedDiffPipeline.from_pretrained(checkpoints/<pack>)` loads it.
@@ -72,7 +75,7 @@ class MedDiffPipeline(DiffusionPipeline):
             guidance: 1 follows the conditions as trained; more follows them harder (classifier-free guidance).
             background: known pictures [B, 1, H, W] in [0, 1], kept outside the edit region, or None.
             progress: called as (passes done, passes in all).
-            plane: whose heads the pack's prior shall draw from; None, and no background: start from noise alone.
+            plane: whose heads the pack's prior shall draw from; None, and no background: noise alone, no head to follow.
 
         Returns:
             pictures [B, 1, H, W] in [0, 1]. Outside the edit region they are the background as the autoencoder sees
@@ -96,12 +99,20 @@ class MedDiffPipeline(DiffusionPipeline):
                 steps,
                 guidance,
                 None if known is None else known.float(),
+                self.head(plane, conditions.mask[index : index + 1], seed) if plane and known is None else None,
+                self.prior.config.until if self.prior is not None else 1.0,
                 _counted(progress, done, len(seeds) * steps) if progress else None,
-                self.prior,
-                plane,
             )
             pictures.append(self.vae.decode(latents.to(self._dtype)).float() / 2 + 0.5)
         return torch.cat(pictures).clamp(0, 1).clone()
+
+    @torch.inference_mode()
+    def head(self, plane: Plane, mask: Tensor, seed: int) -> Tensor | None:
+        """Whitened latents [1, 16, h, w] of the head that a sample of this seed follows; None when the pack has no prior."""
+        if self.prior is None:
+            return None
+        picture = self.prior.draw(plane, mask, torch.Generator().manual_seed(seed + APART))
+        return self.vae.encode(picture.to(self._dtype) * 2 - 1).float()
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -117,32 +128,33 @@ def sample_latents(
     steps: int,
     guidance: float,
     known: Tensor | None = None,
+    head: Tensor | None = None,
+    until: float = 1.0,
     progress: Callable[[int], None] | None = None,
-    prior: HeadPrior | None = None,
-    plane: Plane | None = None,
 ) -> Tensor:
     """Whitened latents [1, 16, h, w] of one sample, from its own noise.
 
     Args:
         scheduler: names the solver and its settings; it is not changed.
         known: latents [1, 16, h, w] of the background, or None.
+        head: latents [1, 16, h, w] of the head to follow, or None. With a background the start is what surrounds the edit
+            region; with a head it is the head; with neither it is noise alone.
+        until: how far a head is lost in noise at the start, in (0, 1].
         progress: called with the passes done.
-        prior, plane: of the pack, and what is shown: where to start. With a background the start is what surrounds the
-            edit region; without a prior, or neither plane nor background, it is noise alone.
     """
     height, width = (side // BLOCK for side in asked.mask.shape[-2:])
     generator = torch.Generator().manual_seed(seed)
     x = noise = torch.randn(1, LATENT_CHANNELS, height, width, generator=generator)
     cells = edit_cells(asked.edit)
     begin = 1.0
-    if prior is not None and known is not None:
-        begin = prior.config.until
+    if known is not None:
+        begin = AROUND
         x = mix(filled(known, cells), noise, begin)
-    elif prior is not None and plane is not None:
-        begin = prior.config.until
-        x = prior.start(plane, asked.mask, noise, generator)
+    elif head is not None:
+        begin = until
+        x = mix(head, noise, begin)
     both = [asked] if guidance == 1 else [asked, asked.unconditional()]
-    fixed = torch.cat([fixed_channels(c, known) for c in both])  # [2, 21, h, w]
+    fixed = torch.cat([fixed_channels(c, known, head) for c in both])  # [2, 21, h, w]
     context = torch.cat([c.context for c in both])
     clinical = torch.cat([c.clinical for c in both])
 

@@ -1,9 +1,13 @@
-"""Where a picture from nothing starts: heads as a Gaussian, one for each plane, in the latent space.
+"""Where a picture from nothing starts: an atlas of heads that can be bent.
 
-Far in the noise the best prediction of any data is that of a Gaussian with its mean and covariance (Wang and Vastola, *The
-Unreasonable Effectiveness of Gaussian Score Approximation for Diffusion Models*, TMLR 2024). So the first stretch of the path
-needs no network: a head is drawn from the Gaussian, noise is laid over it, and the denoiser goes on from there. Size, pose and
-outline of the head come from here, all that makes a picture of it from the denoiser.
+A young denoiser finishes a slice that is half lost in noise very well, and cannot find a head's anatomy in noise alone. So
+the anatomy is drawn first, from an active appearance model (Cootes et al., *Active Appearance Models*, 1998): for each plane some
+templates, each the mean of many slices of one level that were bent onto each other with their lesions left out; how they bend, and
+how they look once bent, as Gaussians of a few components. A drawn head has ventricles, skull and sinuses in their places
+and no texture; the denoiser is given it as a guide at every pass (`denoiser.fixed_channels`) and makes a picture of it.
+
+Each template is the mean of `FEWEST` slices or more, mirror images not counted. The source has no patient numbers, so slices are
+counted, not patients.
 """
 
 from __future__ import annotations
@@ -15,84 +19,112 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from meddiff.case import Plane
-from meddiff.diffusion.denoiser import LATENT_CHANNELS
-from meddiff.diffusion.flow import mix
 
 PLANES = tuple(Plane)
-FIELDS = 8  # the lesion's place is told by how much of each of 8 x 8 fields it covers
-RIDGE = 20.0  # slices' worth of doubt about what a lesion's place says of its slice
+FEWEST = 20
+FIELDS = 16  # the lesion's place is told by how much of each of 16 x 16 fields it covers
+CALM = 0.8  # of the fitted spread is drawn: the far ends of a Gaussian are no heads
+SIDE = 256  # pixels of a finished head
+TRIES = 6  # heads drawn until one has tissue all around the lesion
+AIR = 0.08  # below it a drawn head shows none
+FARTHEST = 2.5  # standard deviations that a slice's own scores may have
 
 
 class HeadPrior(ModelMixin, ConfigMixin):
-    """Low-rank Gaussians of whitened latents, given the plane and where the lesion lies.
+    """Bendable templates of heads, given the plane and where the lesion lies.
 
     Args:
-        components: principal components a plane.
-        cells: h = w of the latents.
+        templates: of all planes together.
+        components: of bending and of looks, each.
+        size: pixels along a template.
+        controls: points of the bending's grid along one axis.
         until: time in (0, 1] at which the denoiser takes over.
     """
 
     @register_to_config
-    def __init__(self, components: int = 64, cells: int = 32, until: float = 0.82) -> None:
+    def __init__(
+        self, templates: int = 48, components: int = 12, size: int = 96, controls: int = 6, until: float = 0.75
+    ) -> None:
         super().__init__()
-        planes, shape = len(PLANES), (LATENT_CHANNELS, cells, cells)
-        self.mean: Tensor
-        self.register_buffer("mean", torch.zeros(planes, *shape))
-        self.directions: Tensor
-        self.register_buffer("directions", torch.zeros(planes, components, *shape))
-        self.rest: Tensor  # spread that the components leave over
-        self.register_buffer("rest", torch.ones(planes, LATENT_CHANNELS))
-        self.mixing: Tensor  # Cholesky factor of the components' covariance
-        self.register_buffer("mixing", torch.zeros(planes, components, components))
-        self.given: Tensor  # what a covered field adds
-        self.register_buffer("given", torch.zeros(planes, FIELDS**2, components))
-        self.usual: Tensor  # mean cover of each field
-        self.register_buffer("usual", torch.zeros(planes, FIELDS**2))
+        bend = (2, controls, controls)
+        self.plane: Tensor  # which of PLANES each template shows; -1: unused
+        self.register_buffer("plane", torch.full((templates,), -1))
+        self.count: Tensor  # slices that each is the mean of
+        self.register_buffer("count", torch.zeros(templates))
+        self.mean: Tensor  # in [0, 1]
+        self.register_buffer("mean", torch.zeros(templates, size, size))
+        self.looks: Tensor  # components, each as long as its standard deviation
+        self.register_buffer("looks", torch.zeros(templates, components, size, size))
+        self.form: Tensor  # mean bending, in units of half a picture
+        self.register_buffer("form", torch.zeros(templates, *bend))
+        self.forms: Tensor
+        self.register_buffer("forms", torch.zeros(templates, components, *bend))
+        self.gain: Tensor  # mean and standard deviation of the logarithm of the brightness
+        self.register_buffer("gain", torch.zeros(templates, 2))
+        self.where: Tensor  # share of the slices whose lesion covers each field
+        self.register_buffer("where", torch.zeros(templates, FIELDS**2))
 
-    def fit(self, plane: Plane, latents: Tensor, masks: Tensor, weights: Tensor) -> float:
-        """Fits one plane.
+    def picture(self, template: int, looks: Tensor, forms: Tensor, gain: Tensor) -> Tensor:
+        """Heads [N, 1, 256, 256] in [0, 1] of one template.
 
         Args:
-            latents: whitened, [N, 16, h, w].
-            masks: [N, 1, H, W] in [0, 1].
-            weights: [1, 16, 1, 1], what each channel counts: its spread in the picture.
-
-        Returns:
-            the share of the weighted variance that the components carry.
+            looks, forms: scores [N, components] in standard deviations.
+            gain: brightness [N].
         """
-        number = PLANES.index(plane)
-        count = min(self.config.components, len(latents) - 1)
-        mean = latents.mean(0)
-        rows = ((latents - mean) * weights).flatten(1)
-        _, _, axes = torch.pca_lowrank(rows, q=count, center=False, niter=4)
-        scores = rows @ axes
-        fields = cover(masks)
-        usual = fields.mean(0)
-        seen = fields - usual
-        given = torch.linalg.solve(seen.T @ seen + RIDGE * torch.eye(FIELDS**2), seen.T @ scores)
-        left = scores - seen @ given
-        covariance = left.T @ left / len(left)
-        rest = ((rows - scores @ axes.T).view_as(latents) / weights).std((0, 2, 3), correction=0)
-        self.mean[number] = mean
-        self.directions[number, :count] = (axes.T.view(count, *mean.shape) / weights).contiguous()
-        self.rest[number] = rest
-        self.mixing[number, :count, :count] = torch.linalg.cholesky(covariance + 1e-4 * torch.eye(count))
-        self.given[number, :, :count] = given
-        self.usual[number] = usual
-        return float(scores.square().sum() / rows.square().sum())
+        flat = self.mean[template] + torch.einsum("nr,rhw->nhw", looks, self.looks[template])
+        bend = self.form[template] + torch.einsum("nr,rchw->nchw", forms, self.forms[template])
+        straight = F.interpolate(flat.unsqueeze(1), size=SIDE, mode="bicubic", align_corners=False)
+        grid = places(unbent(bend, SIDE // 2), SIDE)
+        bent = F.grid_sample(straight, grid, padding_mode="border", align_corners=False)  # a neck goes on below
+        return (bent * gain.view(-1, 1, 1, 1)).clamp(0, 1)
 
     @torch.inference_mode()
-    def start(self, plane: Plane, mask: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:
-        """Latents [1, 16, h, w] at the time `until`, for a lesion outlined by mask [1, 1, H, W] (blank: none told)."""
-        number = PLANES.index(plane)
-        scores = self.mixing[number] @ torch.randn(self.config.components, generator=generator)
+    def draw(self, plane: Plane, mask: Tensor, generator: torch.Generator) -> Tensor:
+        """A head [1, 1, 256, 256] in [0, 1] for a lesion outlined by mask [1, 1, 256, 256] (blank: none told).
+
+        Raises:
+            ValueError: when no template shows the plane.
+        """
+        ours = torch.where(self.plane == PLANES.index(plane), self.count, torch.zeros_like(self.count))
+        if not ours.any():
+            raise ValueError(f"the prior has no template of the {plane.value} plane")
         if mask.any():
-            scores = scores + (cover(mask)[0] - self.usual[number]) @ self.given[number]
-        head = self.mean[number] + torch.tensordot(scores, self.directions[number], 1)
-        rest = torch.randn(head.shape, generator=generator) * self.rest[number].view(-1, 1, 1)
-        return mix((head + rest).unsqueeze(0), noise, self.config.until)
+            fields = F.adaptive_avg_pool2d(mask, FIELDS).flatten()
+            ours = ours * (self.where @ (fields / fields.sum()) + 1e-4)
+        best, most = None, -1.0
+        around = F.max_pool2d(mask, 9, 1, 4) > 0
+        for _ in range(TRIES):
+            template = int(torch.multinomial(ours, 1, generator=generator))
+            looks, forms = (torch.randn(1, self.config.components, generator=generator) * CALM for _ in range(2))
+            mean, spread = self.gain[template]
+            gain = (mean + CALM * spread * torch.randn(1, generator=generator)).exp()
+            head = self.picture(template, looks, forms, gain)
+            tissue = float((head > AIR)[around].float().mean()) if around.any() else 1.0
+            if tissue > most:
+                best, most = head, tissue
+            if tissue > 0.99:
+                break
+        assert best is not None
+        return best
 
 
-def cover(masks: Tensor) -> Tensor:
-    """How much of each field outlines [N, 1, H, W] cover, [N, 64] in [0, 1]; a quarter counts as all."""
-    return (F.adaptive_avg_pool2d(masks, FIELDS).flatten(1) * 4).clamp(0, 1)
+def field(bend: Tensor, side: int) -> Tensor:
+    """Displacements [N, 2, side, side] of control points [N, 2, g, g]."""
+    return F.interpolate(bend, size=(side, side), mode="bicubic", align_corners=True)
+
+
+def places(displacement: Tensor, side: int) -> Tensor:
+    """Sampling grid [N, side, side, 2] of displacements [N, 2, h, w]."""
+    straight = F.affine_grid(torch.eye(2, 3).unsqueeze(0), [1, 1, side, side], align_corners=False)
+    if displacement.shape[-1] != side:
+        displacement = F.interpolate(displacement, size=(side, side), mode="bilinear", align_corners=False)
+    return straight + displacement.permute(0, 2, 3, 1)
+
+
+def unbent(bend: Tensor, side: int, rounds: int = 8) -> Tensor:
+    """Displacements that undo those of control points [N, 2, g, g], by fixed-point iteration: v(y) = -d(y + v(y))."""
+    forward = field(bend, side)
+    back = -forward
+    for _ in range(rounds):
+        back = -F.grid_sample(forward, places(back, side), padding_mode="border", align_corners=False)
+    return back

@@ -46,9 +46,10 @@ def write_tiny_pack(folder: Path, name: str = "brain-t1gd", seed: int = 0) -> Pa
     )
     vae = PatchAutoencoder(width=16, blocks=1)
     vae.start_from_components(torch.rand(4, 1, 64, 64) * 2 - 1)
-    prior = HeadPrior(components=2)
-    prior.mixing += torch.eye(2)
-    prior.directions += torch.randn(prior.directions.shape)
+    prior = HeadPrior(templates=3, components=2, size=32)
+    prior.plane.copy_(torch.arange(3))
+    prior.count += 1
+    prior.mean += torch.rand(prior.mean.shape)
     pipeline = MedDiffPipeline(
         vae,
         build_denoiser((16, 16), heads=2),

@@ -17,6 +17,7 @@ from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.checkpoint import open_pipeline
 from meddiff.training.dataset import load_brain_t1gd
 from meddiff.training.denoiser import Slices, draw_batch, flow_loss, prepare
+from meddiff.training.prior import heads_of
 from meddiff.training.run import Run, learning_rate, set_learning_rate
 
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out"]
@@ -66,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Trains and writes the merged `unet/` into the run's folder."""
     pipeline = open_pipeline(args.pack)
-    data = prepare(load_brain_t1gd(args.data).where("train"))
+    brain = load_brain_t1gd(args.data).where("train")
+    heads = heads_of(pipeline.prior, brain) if pipeline.prior is not None else None
+    data = prepare(brain, heads=heads)
     train_adapter(pipeline.unet, pipeline.vae, data, args.run, args.minutes * 60, args.rank).save_pretrained(
         args.run / "unet"
     )

@@ -30,7 +30,7 @@ def affine_grid(
 def augment(
     pictures: Tensor, masks: Tensor, generator: torch.Generator, mirror: Tensor, strength: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Moves and recolours pictures and masks [B, 1, H, W] in [0, 1] together.
+    """Moves and recolours pictures [B, C, H, W] and masks [B, 1, H, W] in [0, 1] together.
 
     Args:
         mirror: bool [B], whether each is flipped left to right (the words must follow: the caller knows).
@@ -42,4 +42,4 @@ def augment(
     both = torch.where(mirror.view(-1, 1, 1, 1), both.flip(-1), both)
     draw = torch.rand(count, 2, 1, 1, 1, generator=generator) * 2 - 1
     gamma, gain = torch.exp(draw[:, 0] * 0.2 * strength), torch.exp(draw[:, 1] * 0.1 * strength)
-    return (both[:, :1].clamp(0, 1) ** gamma * gain).clamp(0, 1), both[:, 1:]
+    return (both[:, :-1].clamp(0, 1) ** gamma * gain).clamp(0, 1), both[:, -1:]

@@ -4,12 +4,13 @@ Rectified flow on whitened latents, three tasks from one set of slices that all 
 
 | task | share | background | edit region | outline | sentence | not trained on |
 |---|---|---|---|---|---|---|
-| from nothing, lesion | 0.62 | blank | everywhere | the lesion | its caption | - |
-| from nothing, healthy | 0.14 | blank | everywhere | blank | no focal lesion | the lesion's cells (noise there) |
+| from nothing, lesion | 0.62 | the slice's head | everywhere | the lesion | its caption | - |
+| from nothing, healthy | 0.14 | the slice's head | everywhere | blank | no focal lesion | the lesion's cells (noise there) |
 | insert | 0.14 | the rest | the lesion, grown 4 to 14 mm | the lesion | its caption | outside the edit region |
 | remove | 0.10 | the rest | another outline, off the lesion | blank | no focal lesion | outside the edit region |
 
-Pictures are moved and mirrored before they are encoded: the encoder is one linear layer, so this costs nothing.
+A slice's head is what the prior would draw for it (`meddiff train prior`): anatomy without texture or lesion. One in ten is blank. Pictures
+are moved and mirrored before they are encoded: the encoder is one linear layer, so this costs nothing.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from meddiff.training.augment import augment
 from meddiff.training.captions import caption, mirrored
 from meddiff.training.dataset import BrainSet, load_brain_t1gd
 from meddiff.training.pack import GUIDANCE, SHIFT, STEPS
+from meddiff.training.prior import read_heads
 from meddiff.training.run import Average, Run, learning_rate, set_learning_rate, write_sheet
 from meddiff.training.text import read_back
 
@@ -58,6 +60,7 @@ class Slices:
         clinical: [N, 10] float.
         mirrorable: [N] bool: planes in which left and right can be exchanged.
         weight: [N] how often each is drawn.
+        heads: [N, 128, 128] uint8, each slice's head as the prior draws it, or None: no heads are shown.
     """
 
     pictures: Tensor
@@ -67,6 +70,7 @@ class Slices:
     clinical: Tensor
     mirrorable: Tensor
     weight: Tensor
+    heads: Tensor | None = None
 
 
 def vary(findings: Findings, rng: random.Random, dropped: float = 0.25) -> Findings:
@@ -83,7 +87,7 @@ def vary(findings: Findings, rng: random.Random, dropped: float = 0.25) -> Findi
     return findings.model_copy(update={"plane": plane, "finding": finding.model_copy(update=left_out)})
 
 
-def prepare(data: BrainSet, wordings: int = 6, seed: int = 0) -> Slices:
+def prepare(data: BrainSet, wordings: int = 6, seed: int = 0, heads: Tensor | None = None) -> Slices:
     """Captions of a set, as contexts; trained types stand for themselves."""
     rng = random.Random(seed)
     contexts, healthy, clinical = [], [], []
@@ -103,6 +107,7 @@ def prepare(data: BrainSet, wordings: int = 6, seed: int = 0) -> Slices:
         torch.from_numpy(np.stack(clinical)),
         torch.tensor([plane is not Plane.SAGITTAL for plane in data.planes]),
         even_weights(data),
+        heads,
     )
 
 
@@ -135,6 +140,7 @@ class Batch:
     given: Tensor
     weight: Tensor
     hidden: Tensor  # [B, 1, h, w] cells that are pure noise at every time, and not trained on
+    head: Tensor | None = None  # [B, 16, h, w] latents of the head to follow, zeros where none is shown
 
 
 @torch.no_grad()
@@ -146,14 +152,19 @@ def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch
 
     picks = torch.multinomial(data.weight, count, replacement=True, generator=generator)
     mirror = chance(0.5) & data.mirrorable[picks]
+    pictures = data.pictures[picks].unsqueeze(1).float() / 255
+    if data.heads is not None:
+        guides = data.heads[picks].unsqueeze(1).float() / 255
+        guides = F.interpolate(guides, size=pictures.shape[-2:], mode="bilinear", align_corners=False)
+        pictures = torch.cat([pictures, guides], 1)
     pictures, masks = augment(
-        data.pictures[picks].unsqueeze(1).float() / 255,
+        pictures,
         (data.masks[picks] > 127).unsqueeze(1).float(),
         generator,
         mirror,
         MOVED,
     )
-    latents = vae.encode(pictures * 2 - 1)
+    latents = vae.encode(pictures[:, :1] * 2 - 1)
     wording = torch.randint(data.contexts.shape[2], (count,), generator=generator)
     task = torch.multinomial(torch.tensor(list(SHARES.values())), count, replacement=True, generator=generator)
     lesion, insert, remove = task == 0, task == 2, task == 3
@@ -180,11 +191,16 @@ def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch
     outline = outline * ~(chance(0.05) | nothing).view(-1, 1, 1, 1)
     clinical = data.clinical[picks] * shown.view(-1, 1) * ~(chance(0.4) | nothing).view(-1, 1)
 
+    head = None
+    if data.heads is not None:
+        blank = insert | remove | chance(0.1)
+        head = vae.encode(pictures[:, 1:] * 2 - 1) * ~blank.view(-1, 1, 1, 1)
     cells = edit_cells(edit)
     inside = F.avg_pool2d(masks, 8)
     hidden = (F.max_pool2d(near, 8) > 0).float() * (task == 1).view(-1, 1, 1, 1)
     weight = (1 + 4 * inside * shown) * torch.where((insert | remove).view(-1, 1, 1, 1), cells, torch.ones_like(cells))
-    return Batch(latents, Conditions(context, outline, edit, clinical), insert | remove, weight * (1 - hidden), hidden)
+    conditions = Conditions(context, outline, edit, clinical)
+    return Batch(latents, conditions, insert | remove, weight * (1 - hidden), hidden, head)
 
 
 def flow_loss(model: torch.nn.Module, batch: Batch, vae: PatchAutoencoder, generator: torch.Generator) -> Tensor:
@@ -194,8 +210,9 @@ def flow_loss(model: torch.nn.Module, batch: Batch, vae: PatchAutoencoder, gener
     t = logit_normal(len(x0), generator).view(-1, 1, 1, 1)
     x_t = mix(x0, noise, t)
     x_t = torch.where(batch.hidden > 0, noise, x_t)
-    # Where no background is given every cell is open, and `fixed_channels` blanks what lies in open cells.
-    inputs = torch.cat([x_t, fixed_channels(batch.conditions, x0)], 1).contiguous(memory_format=torch.channels_last)
+    # Where no background is given every cell is open, and `fixed_channels` shows nothing of x0 in open cells.
+    fixed = fixed_channels(batch.conditions, x0, batch.head)
+    inputs = torch.cat([x_t, fixed], 1).contiguous(memory_format=torch.channels_last)
     output = model(
         inputs,
         t.flatten() * 1000,
@@ -280,8 +297,13 @@ def sample_sheet(
             data.contexts[pick, 0, :1].float(), outlines[row], everywhere[row], data.clinical[pick : pick + 1]
         )
         said = read_back(asked.context, "plane", [plane.value for plane in Plane])[0]
+        head = None
+        if prior is not None:
+            drawn = prior.draw(Plane(said), asked.mask, torch.Generator().manual_seed(number))
+            head = vae.encode(drawn * 2 - 1)
+        until = prior.config.until if prior is not None else 1.0
         latents = sample_latents(
-            torch_denoise(model), solver(SHIFT), asked, number, steps, GUIDANCE, prior=prior, plane=Plane(said)
+            torch_denoise(model), solver(SHIFT), asked, number, steps, GUIDANCE, head=head, until=until
         )
         made.append(vae.decode(latents) / 2 + 0.5)
     write_sheet(torch.cat([outlines, *made]), path, count)
@@ -293,7 +315,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vae", type=Path, default=Path("checkpoints/brain-t1gd/vae"), help="autoencoder to train on")
     parser.add_argument("--run", type=Path, default=Path("runs/denoiser"), help="folder of state, log and result")
     parser.add_argument(
-        "--prior", type=Path, default=Path("checkpoints/brain-t1gd/prior"), help="heads the sample sheet starts from"
+        "--prior",
+        type=Path,
+        default=Path("runs/prior"),
+        help="folder that meddiff train prior wrote (default runs/prior)",
     )
     parser.add_argument("--minutes", type=float, default=90, help="how long to train in this call (default 90)")
     parser.add_argument("--rate", type=float, default=4e-4, help="peak learning rate (default 4e-4)")
@@ -303,9 +328,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Trains, resuming, and writes the averaged `unet/` and a sample sheet into the run's folder."""
     vae: PatchAutoencoder = PatchAutoencoder.from_pretrained(args.vae).eval()
-    data = prepare(load_brain_t1gd(args.data).where("train"))
+    brain = load_brain_t1gd(args.data).where("train")
+    data = prepare(brain, heads=read_heads(args.prior / "heads.npy", len(brain)))
     model = train_denoiser(data, vae, args.run, args.minutes * 60, batch=args.batch, rate=args.rate)
     model.save_pretrained(args.run / "unet")
-    prior = HeadPrior.from_pretrained(args.prior).float() if args.prior.exists() else None
-    sample_sheet(model, data, vae, args.run / "sheet.png", prior)
+    sample_sheet(model, data, vae, args.run / "sheet.png", HeadPrior.from_pretrained(args.prior / "prior").float())
     return 0

@@ -1,0 +1,3 @@
+"""The page. Nothing of gradio is imported before `quick` has made that faster."""
+
+from meddiff.web import quick as quick

@@ -51,6 +51,21 @@ def small_picture(case_id: str, files: Path) -> Path:
     return write_atomic(path, lambda temporary: temporary.write_bytes(data))
 
 
+def no_picture(files: Path) -> Path:
+    """What stands in the gallery for a case whose files are damaged: a crossed-out tile."""
+    path = files / "no-picture.png"
+    if not path.exists():
+        from PIL import Image, ImageDraw
+
+        from meddiff.exchange.atomic import write_atomic
+
+        tile = Image.new("L", (128, 128), 40)
+        for line in ((32, 32, 96, 96), (96, 32, 32, 96)):
+            ImageDraw.Draw(tile).line(line, fill=150, width=4)
+        write_atomic(path, lambda temporary: tile.save(temporary, format="PNG"))
+    return path
+
+
 def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
     """Places the tab and wires it; returns the handler, inputs and outputs that fill the list."""
     opened = gr.State(None)
@@ -126,8 +141,8 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         for case_id, words in cases[:count]:
             try:
                 items.append((str(small_picture(case_id, files)), words))
-            except MedDiffError:
-                continue  # opened from the list, it says what is wrong with it
+            except MedDiffError:  # opened, it says what is wrong with it
+                items.append((str(no_picture(files)), f"! damaged: {words.lstrip('✓✗ ')}"))
             ids.append(case_id)
         return [ids, gr.update(value=items, selected_index=None), gr.update(visible=len(cases) > count)]
 

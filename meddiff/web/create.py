@@ -334,7 +334,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
         **private,
     )
     arranging = _wire_form(desk, fields, parts)
-    _wire_first(models, files, desk, fields, parts, arranging)
+    _wire_first(models, files, desk, fields, parts, arranging, stop)
     return fields
 
 
@@ -534,13 +534,20 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
 
 
 def _wire_first(
-    models: Models, files: Path, desk: gr.State, fields: dict[str, Any], parts: dict[str, Any], arranging: Any
+    models: Models,
+    files: Path,
+    desk: gr.State,
+    fields: dict[str, Any],
+    parts: dict[str, Any],
+    arranging: Any,
+    stop: gr.Button,
 ) -> None:
     """Wires the slice that the model makes first, to be drawn on."""
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
-    def make(values: dict[Any, Any], progress: gr.Progress = gr.Progress()) -> dict[Any, Any]:  # noqa: B008
+    def make(values: dict[Any, Any], progress: gr.Progress = gr.Progress()) -> Iterator[dict[Any, Any]]:  # noqa: B008
         desk_now: Desk = values[desk]
+        yield {parts["first_told"]: ""}  # a generator, so that Stop can end it
         form = {name: values[component] for name, component in asked.items()}
         try:
             plane = _plane(form["plane"], form["sentence"], None)
@@ -559,12 +566,13 @@ def _wire_first(
             )
         except (MedDiffError, ValidationError) as error:
             gr.Warning(html.escape(sentence_of(error), quote=False), title="No slice")
-            return {parts["first_told"]: f'<div class="md-alert" role="alert">{html.escape(sentence_of(error))}</div>'}
+            yield {parts["first_told"]: f'<div class="md-alert" role="alert">{html.escape(sentence_of(error))}</div>'}
+            return
         desk_now.first = made_slice(sealed.image, plane)
         desk_now.first_shown = str(viewer.picture_file(sealed.image, files))
         missed = f" Its check says: {html.escape(sealed.case.reason)}." if sealed.case.reason else ""
         said = f'<div class="md-hint">{plane.value.capitalize()} slice without a lesion.{missed}</div>'
-        return {desk: desk_now, parts["first_told"]: said}
+        yield {desk: desk_now, parts["first_told"]: said}
 
     asked = {name: fields[name] for name in ("plane", "sentence", "pack", "steps", "guidance", "precision")}
     makes: dict[str, Any] = {
@@ -577,10 +585,20 @@ def _wire_first(
         "concurrency_id": "model",
         "api_visibility": "private",
     }
-    parts["make_first"].click(**makes).then(*arranging, **quiet)
-    parts["another"].click(
-        lambda: int(np.random.default_rng().integers(2**31)), None, parts["first_seed"], **quiet
-    ).then(**makes).then(*arranging, **quiet)
+    seed = parts["first_seed"]
+    begun = [
+        parts["make_first"].click(lambda: gr.update(interactive=True), None, stop, **quiet),
+        parts["another"].click(
+            lambda: [int(np.random.default_rng().integers(2**31)), gr.update(interactive=True)],
+            None,
+            [seed, stop],
+            **quiet,
+        ),
+    ]
+    running = [event.then(**makes) for event in begun]
+    for event in running:
+        event.then(*arranging, **quiet).then(lambda: gr.update(interactive=False), None, stop, **quiet)
+    stop.click(lambda: gr.update(interactive=False), None, stop, cancels=running, **quiet)
 
 
 def _plane(asked: str, sentence: str, background: Slice | None) -> Plane:

@@ -10,6 +10,7 @@ from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.training.dataset import BrainSet
 from meddiff.training.denoiser import SHARES, draw_batch, grow, prepare, sample_sheet, train_denoiser
 from meddiff.training.finder import dice, train_finder
+from meddiff.training.prior import fit_prior, heads_of, read_heads
 from meddiff.training.run import Average, Run, learning_rate
 
 from ..conftest import make_phantom
@@ -40,8 +41,14 @@ def vae(few) -> PatchAutoencoder:
 
 
 @pytest.fixture(scope="module")
-def slices(few):
-    return prepare(few, wordings=2)
+def atlas(few):
+    """A prior of the phantoms, and the heads it draws for them."""
+    return fit_prior(few, levels=2, rank=2, size=48)
+
+
+@pytest.fixture(scope="module")
+def slices(few, atlas):
+    return prepare(few, wordings=2, heads=torch.from_numpy(atlas[1]))
 
 
 def test_the_denoiser_trains_and_goes_on_where_it_stopped(slices, vae, tmp_path):
@@ -68,6 +75,25 @@ def test_a_state_of_another_size_is_refused_in_words(slices, vae, tmp_path):
         train_denoiser(slices, vae, tmp_path, 0.5, batch=2, widths=(32, 32))
 
 
+def test_a_slice_s_own_head_looks_like_it_without_its_lesion(few, atlas):
+    prior, heads = atlas
+    assert sorted(set(prior.plane.tolist()) - {-1}) == [0, 1, 2]
+    small = torch.nn.functional.avg_pool2d(torch.from_numpy(few.pictures).float().unsqueeze(1), 2).squeeze(1).numpy()
+    inside = few.masks[:, ::2, ::2] > 127
+    for head, picture, lesion in zip(heads, small, inside, strict=True):
+        assert np.corrcoef(head[~lesion], picture[~lesion])[0, 1] > 0.9
+    again = heads_of(prior, few).numpy()
+    assert np.abs(again.astype(float) - heads).mean() < 6
+
+
+def test_heads_of_another_set_are_refused(tmp_path):
+    np.save(tmp_path / "heads.npy", np.zeros((3, 128, 128), np.uint8))
+    with pytest.raises(MedDiffError, match="3 heads for 5 slices"):
+        read_heads(tmp_path / "heads.npy", 5)
+    with pytest.raises(MedDiffError, match="train prior first"):
+        read_heads(tmp_path / "none.npy", 5)
+
+
 def test_every_task_hides_what_it_must(slices, vae):
     generator = torch.Generator().manual_seed(0)
     seen = set()
@@ -77,6 +103,7 @@ def test_every_task_hides_what_it_must(slices, vae):
             outline, edit = batch.conditions.mask[i], batch.conditions.edit[i]
             everywhere = bool(edit.min() == 1)
             given, hidden = bool(batch.given[i]), bool(batch.hidden[i].any())
+            assert not (given and batch.head[i].any())
             assert given != everywhere
             if hidden:
                 seen.add("healthy")

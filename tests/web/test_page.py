@@ -171,6 +171,28 @@ def test_a_sentence_becomes_a_case_that_is_kept_and_downloaded_with_its_origin(p
     page.get_by_text("The bank is empty").wait_for()
 
 
+def test_a_damaged_case_is_crossed_out_among_the_pictures_and_says_why_when_it_is_opened(page, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    from meddiff.bank import Bank
+
+    before = set((folder / "bank").glob("objects/*/*"))
+    _exact(page)
+    _create(page, "Axial T1 post-contrast, solid glioma, 31 mm")
+    page.wait_for_selector("#md-create-view .md-head")
+    page.click("#md-keep")
+    page.wait_for_selector("#md-kept .md-note")
+    for file in set((folder / "bank").glob("objects/*/*")) - before:
+        file.write_bytes(b"not what was kept")
+    page.get_by_role("tab", name="Case bank").click()
+    tile = page.locator("#md-bank-pictures img")
+    tile.wait_for()
+    assert tile.get_attribute("alt") == "! damaged: glioma, axial"
+    tile.click()
+    page.get_by_text("restore it from a copy").first.wait_for()
+    bank = Bank(folder / "bank")
+    (case,) = bank.list(text="31 mm")
+    bank.delete(case.id)
+
+
 def test_a_sentence_nobody_understands_is_answered_in_words_and_stays_in_its_box(page) -> None:  # type: ignore[no-untyped-def]
     _create(page, "Axial T1 post-contrast, flubberous left frontal mass")
     page.wait_for_selector("#md-notice .md-alert")
