@@ -597,7 +597,8 @@ def _wire_first(
     ]
     running = [event.then(**makes) for event in begun]
     for event in running:
-        event.then(*arranging, **quiet).then(lambda: gr.update(interactive=False), None, stop, **quiet)
+        event.then(lambda: gr.update(interactive=False), None, stop, **quiet)
+        event.then(*arranging, **quiet)
     stop.click(lambda: gr.update(interactive=False), None, stop, cancels=running, **quiet)
 
 

@@ -326,6 +326,7 @@ def test_lesions_are_painted_on_a_slice_that_the_model_made_first(page, folder: 
     assert "Make the slice" in page.inner_text("#md-notice")
     page.click("#md-make-first")
     page.get_by_text("Axial slice without a lesion").wait_for()
+    page.locator("button:disabled", has_text="Stop").wait_for()
     _paint(page)
     page.click("#md-create")
     page.wait_for_selector("#md-create-view .md-head")
