@@ -106,17 +106,22 @@ class MedDiffPipeline(DiffusionPipeline):
             pictures.append(self.vae.decode(latents.to(self._dtype)).float() / 2 + 0.5)
         return torch.cat(pictures).clamp(0, 1).clone()
 
-    @torch.inference_mode()
     def head(self, plane: Plane, mask: Tensor, seed: int) -> Tensor | None:
         """Whitened latents [1, 16, h, w] of the head that a sample of this seed follows; None when the pack has no prior."""
         if self.prior is None:
             return None
-        picture = self.prior.draw(plane, mask, torch.Generator().manual_seed(seed + APART))
-        return self.vae.encode(picture.to(self._dtype) * 2 - 1).float()
+        return head_latents(self.prior, self.vae, plane, mask, seed + APART)
 
     @property
     def _dtype(self) -> torch.dtype:
         return self.vae.encoder.weight.dtype
+
+
+@torch.inference_mode()
+def head_latents(prior: HeadPrior, vae: PatchAutoencoder, plane: Plane, mask: Tensor, seed: int) -> Tensor:
+    """Whitened latents [1, 16, h, w] of the head that a prior draws from a seed for mask [1, 1, 256, 256]."""
+    picture = prior.draw(plane, mask, torch.Generator().manual_seed(seed))
+    return vae.encode(picture.to(vae.encoder.weight.dtype) * 2 - 1).float()
 
 
 @torch.inference_mode()

@@ -34,7 +34,7 @@ from meddiff.conditions.tensors import Conditions, edit_cells
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.denoiser import build_denoiser, fixed_channels
 from meddiff.diffusion.flow import direction, logit_normal, mix, solver
-from meddiff.diffusion.pipeline import sample_latents
+from meddiff.diffusion.pipeline import head_latents, sample_latents
 from meddiff.diffusion.precision import torch_denoise
 from meddiff.diffusion.prior import HeadPrior
 from meddiff.training.augment import augment
@@ -297,10 +297,7 @@ def sample_sheet(
             data.contexts[pick, 0, :1].float(), outlines[row], everywhere[row], data.clinical[pick : pick + 1]
         )
         said = read_back(asked.context, "plane", [plane.value for plane in Plane])[0]
-        head = None
-        if prior is not None:
-            drawn = prior.draw(Plane(said), asked.mask, torch.Generator().manual_seed(number))
-            head = vae.encode(drawn * 2 - 1)
+        head = head_latents(prior, vae, Plane(said), asked.mask, number) if prior is not None else None
         until = prior.config.until if prior is not None else 1.0
         latents = sample_latents(
             torch_denoise(model), solver(SHIFT), asked, number, steps, GUIDANCE, head=head, until=until

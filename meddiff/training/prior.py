@@ -94,7 +94,7 @@ def components(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 def fit_prior(
     data: BrainSet, levels: int = LEVELS, rank: int = 12, size: int = 96, controls: int = 6
-) -> tuple[HeadPrior, np.ndarray]:
+) -> tuple[HeadPrior, Tensor]:
     """Fits every plane that the set shows; prints how many slices each template stands for.
 
     Returns:
@@ -102,7 +102,7 @@ def fit_prior(
     """
     torch.manual_seed(0)  # the decomposition is a randomised one
     prior = HeadPrior(levels * len(PLANES), rank, size, controls)
-    heads = np.zeros((len(data), HEAD, HEAD), np.uint8)
+    heads = torch.zeros(len(data), HEAD, HEAD, dtype=torch.uint8)
     number = 0
     for plane in Plane:
         rows = np.flatnonzero([p is plane for p in data.planes])
@@ -117,9 +117,7 @@ def fit_prior(
         level = sorted_into_levels(F.adaptive_avg_pool2d(pictures * keep, 24).flatten(1), levels, fewest)
         for j in level.unique().tolist():
             ours = torch.where(level == j)[0]
-            bend = bend_together(F.avg_pool2d(pictures[ours], 2), F.avg_pool2d(keep[ours], 2), controls)
-            grid = places(field(bend, size), size)
-            bent, kept = (F.grid_sample(x[ours], grid, align_corners=False) for x in (pictures, keep))
+            bend, bent, kept = _bent(pictures[ours], keep[ours], controls)
             mean = shared_mean(bent, kept)
             looks, look_scores = components(((bent - mean) * kept).flatten(1), rank)
             form = bend.mean(0)
@@ -135,13 +133,12 @@ def fit_prior(
             prior.where[number] = covered[ours].mean(0)
             own = ours < len(rows)  # the mirror images were company only
             drawn = prior.picture(number, look_scores[own], form_scores[own], gain[ours][own])
-            heads[rows[ours[own].numpy()]] = (F.avg_pool2d(drawn, 2) * 255).round().byte().squeeze(1).numpy()
+            heads[torch.from_numpy(rows)[ours[own]]] = _eight_bits(drawn)
             number += 1
         print(f"{plane.value}: {len(rows)} slices, {len(level.unique())} templates", flush=True)
     return prior, heads
 
 
-@torch.no_grad()
 def heads_of(prior: HeadPrior, data: BrainSet) -> Tensor:
     """The heads that a fitted prior would draw for slices it was not fitted on, uint8 [N, 128, 128].
 
@@ -160,17 +157,28 @@ def heads_of(prior: HeadPrior, data: BrainSet) -> Tensor:
         for template in nearest.unique().tolist():
             ours = torch.where(nearest == template)[0]
             mean = prior.mean[template].unsqueeze(0)
-            with torch.enable_grad():
-                bend = bend_together(
-                    F.avg_pool2d(pictures[ours], 2), F.avg_pool2d(keep[ours], 2), controls, F.avg_pool2d(mean, 2)
-                )
-            grid = places(field(bend, size), size)
-            bent, kept = (F.grid_sample(x[ours], grid, align_corners=False) for x in (pictures, keep))
+            bend, bent, kept = _bent(pictures[ours], keep[ours], controls, mean)
             looks = _scores(((bent - mean) * kept).flatten(1), prior.looks[template].flatten(1))
             forms = _scores((bend - prior.form[template]).flatten(1), prior.forms[template].flatten(1))
             drawn = prior.picture(template, looks, forms, gain[ours])
-            heads[torch.from_numpy(rows)[ours]] = (F.avg_pool2d(drawn, 2) * 255).round().byte().squeeze(1)
+            heads[torch.from_numpy(rows)[ours]] = _eight_bits(drawn)
     return heads
+
+
+def _bent(
+    pictures: Tensor, keep: Tensor, controls: int, template: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Control points found at half the size (`bend_together`), and pictures and what is kept [N, 1, s, s] bent by them."""
+    half = None if template is None else F.avg_pool2d(template, 2)
+    bend = bend_together(F.avg_pool2d(pictures, 2), F.avg_pool2d(keep, 2), controls, half)
+    grid = places(field(bend, pictures.shape[-1]), pictures.shape[-1])
+    bent, kept = (F.grid_sample(x, grid, align_corners=False) for x in (pictures, keep))
+    return bend, bent, kept
+
+
+def _eight_bits(drawn: Tensor) -> Tensor:
+    """Drawn heads [N, 1, 256, 256] in [0, 1] as uint8 [N, 128, 128]."""
+    return (F.avg_pool2d(drawn, 2) * 255).round().byte().squeeze(1)
 
 
 def _scores(rows: Tensor, directions: Tensor) -> Tensor:
@@ -215,7 +223,7 @@ def main(args: argparse.Namespace) -> int:
     prior, heads = fit_prior(load_brain_t1gd(args.data).where("train"))
     args.run.mkdir(parents=True, exist_ok=True)
     with open(args.run / "heads.tmp", "wb") as file:
-        np.save(file, heads)
+        np.save(file, heads.numpy())
     os.replace(args.run / "heads.tmp", args.run / "heads.npy")
     prior.half().save_pretrained(args.run / "prior")
     return 0

@@ -48,7 +48,7 @@ def atlas(few):
 
 @pytest.fixture(scope="module")
 def slices(few, atlas):
-    return prepare(few, wordings=2, heads=torch.from_numpy(atlas[1]))
+    return prepare(few, wordings=2, heads=atlas[1])
 
 
 def test_the_denoiser_trains_and_goes_on_where_it_stopped(slices, vae, tmp_path):
@@ -76,7 +76,7 @@ def test_a_state_of_another_size_is_refused_in_words(slices, vae, tmp_path):
 
 
 def test_a_slice_s_own_head_looks_like_it_without_its_lesion(few, atlas):
-    prior, heads = atlas
+    prior, heads = atlas[0], atlas[1].numpy()
     assert sorted(set(prior.plane.tolist()) - {-1}) == [0, 1, 2]
     small = torch.nn.functional.avg_pool2d(torch.from_numpy(few.pictures).float().unsqueeze(1), 2).squeeze(1).numpy()
     inside = few.masks[:, ::2, ::2] > 127
