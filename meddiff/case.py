@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from meddiff import __version__
 
-SYNTHETIC_NOTICE = "Synthetic image made by MedDiff. Not a patient. Not for diagnosis."
+SYNTHETIC_NOTICE = "Synthetic, not for diagnosis. Made by MedDiff; not a patient."
 SHIPPED_TEXT_ENCODER = "meddiff-compact-bert"  # every pack holds one; its weights are named by the pack's hash
 
 
@@ -253,6 +253,7 @@ class Provenance(Record):
     parent_sha256: str | None = None  # background given
     status: Status = Status.ACCEPTED
     reason: str = ""
+    checks: tuple[Measurement, ...] = ()  # asked and measured, passed, failed or not judged
     licence: str = "CC BY 4.0"
     created: str = ""  # ISO 8601, UTC; not part of what decides the pixels
 

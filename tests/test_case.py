@@ -61,7 +61,7 @@ def test_records_with_words_of_other_scripts_survive_json():
     assert Case.model_validate_json(case.canonical_json()) == case
     provenance = Provenance(case_id=case.id, request=request, pack="p", pack_sha256="a", pixel_sha256="b")
     assert Provenance.model_validate_json(provenance.canonical_json()) == provenance
-    assert "Not for diagnosis" in provenance.notice
+    assert "synthetic, not for diagnosis" in provenance.notice.lower()
 
 
 def test_a_record_cannot_be_changed():

@@ -390,6 +390,7 @@ class Studio:
                 parent_sha256=request.background_sha256,
                 status=verdict.status,
                 reason=verdict.reason,
+                checks=verdict.measurements,
                 licence=info.licence,
                 created=created,
             )

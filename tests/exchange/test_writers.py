@@ -43,7 +43,7 @@ def test_png_gives_pixels_and_record_back(sealed, tmp_path):
     record, spacing, box = read_png_record(path)
     assert np.array_equal(np.asarray(Image.open(path)), sealed.pixels)
     assert (record, spacing, box) == (sealed.provenance, sealed.spacing_mm, sealed.box)
-    assert "Not for diagnosis" in Image.open(path).text["Comment"]
+    assert "not for diagnosis" in Image.open(path).text["Comment"]
 
 
 def test_dicom_is_marked_synthetic_wherever_the_standard_has_a_place(sealed, tmp_path):
@@ -68,7 +68,7 @@ def test_dicom_and_nifti_come_back_unflipped_in_their_plane(sealed, tmp_path):
         assert back.plane is plane
         assert back.spacing_mm == pytest.approx(sealed.spacing_mm, abs=1e-5)
     sidecar = json.loads((tmp_path / "a.json").read_text())
-    assert "Not for diagnosis" in sidecar["notice"]
+    assert "not for diagnosis" in sidecar["notice"]
     assert b"SYNTHETIC" in nibabel.load(tmp_path / "a.nii.gz").header["descrip"].tobytes()
 
 

@@ -150,7 +150,7 @@ def test_a_sentence_becomes_a_case_that_is_kept_and_downloaded_with_its_origin(p
     assert page.get_attribute("#md-create-view feFuncR", "slope") == "-1"
 
     provenance, spacing, _ = read_png_record(_download(page, "png", tmp_path / "case.png"))
-    assert "Not for diagnosis" in provenance.notice
+    assert "synthetic, not for diagnosis" in provenance.notice.lower()
     assert provenance.request.sentence == sentence
     assert provenance.role == "case" and spacing == (0.98, 0.98)
     assert provenance.case_id in page.inner_text("#md-create-view .md-head")
@@ -278,7 +278,7 @@ def test_a_lesion_is_painted_into_an_own_dicom_slice_and_nothing_else_changes(pa
     given = _change_own_slice(page, tmp_path, "I paint it", "T1 post-contrast, ring-enhancing glioma")
     spacing, box, dicom = _own_slice_changed(page, tmp_path)
     provenance, dataset = read_dicom_record(dicom), pydicom.dcmread(dicom)
-    assert dataset.SyntheticData == "YES" and "Not for diagnosis" in dataset.ImageComments
+    assert dataset.SyntheticData == "YES" and "not for diagnosis" in dataset.ImageComments
     assert spacing == (1.0, 1.0) and provenance.request.task is Task.INSERT
     assert _only_inside(provenance, dataset.pixel_array, given, box.area)
     assert b"Doe" not in dicom.read_bytes() and b"12345" not in dicom.read_bytes()
