@@ -70,9 +70,14 @@ def identity(record: Provenance) -> Identity:
     )
 
 
+def named_uid(*what: str) -> str:
+    """A UID, always the same for the same words: 2.25 and a UUID named by what it stands for (PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '|'.join(what)).int}"
+
+
 def derived_uid(record: Provenance, *what: str) -> str:
-    """A UID of something of this case, always the same: 2.25 and a UUID named by what it stands for (PS3.5 B.2)."""
-    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '|'.join((*what, record.case_id, record.created))).int}"
+    """The UID of something of this case."""
+    return named_uid(*what, record.case_id, record.created)
 
 
 def instance_uid(sealed: SealedImage) -> str:
@@ -85,7 +90,7 @@ def to_dataset(sealed: SealedImage) -> Dataset:
     """The DICOM dataset of a sealed image; UIDs are derived from the case, so that a second export is the same instance.
 
     MR, CT and CR become images of these kinds, whatever else Secondary Capture. Pixels are stored as they are, in Explicit
-    VR Little Endian: lossless, and every receiver must take it (PS3.5 10.1).
+    VR Little Endian (PS3.5 A.2): lossless, and read everywhere without a codec.
 
     Raises:
         MedDiffError: not sealed.
@@ -110,7 +115,7 @@ def to_dataset(sealed: SealedImage) -> Dataset:
     # How the picture was made: PS3.3 C.12.4 (General Reference), and the Algorithm Identification Macro (10.16). No
     # module of these IODs invokes that macro. Derivation Algorithm Sequence (0022,1612), which other derived objects have
     # it in, is added as Type 3: that makes a Standard Extended SOP Class, as PS3.2 allows.
-    ds.DerivationDescription = f"{how_made(record)}; synthetic, not for diagnosis"
+    ds.DerivationDescription = f"{how_made(record)}; not for diagnosis"
     ds.DerivationAlgorithmSequence = Sequence([_algorithm(record)])
     ds.ImageComments = record.notice
     ds.BurnedInAnnotation = "YES"  # the stamp
@@ -183,11 +188,11 @@ def how_made(record: Provenance) -> str:
     """What the model did to the picture, in words: part of an inserted or removed lesion's picture was acquired."""
     if record.request.task is Task.GENERATE:
         again = ", and its lesion taken out by it" if record.role == "twin" else ""
-        return f"Made by a diffusion model from no image{again}"
+        return f"Synthetic: made by a diffusion model from no image{again}"
     if record.role == "twin":
         return "An acquired image, unchanged but for its marks: the control to a synthetic one"
     did = "put into" if record.request.task is Task.INSERT else "taken out of"
-    return f"A lesion was {did} an acquired image by a diffusion model; outside its edit region nothing changed"
+    return f"Synthetic: a lesion was {did} an acquired image by a diffusion model; outside its edit region only marks were added"
 
 
 def parameters(record: Provenance) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +38,11 @@ from pydicom.sr.coding import Code
 
 from meddiff import case as records
 from meddiff.case import MedDiffError, Provenance
-from meddiff.exchange.dicom import MAKER, derived_uid, identity, mark, parameters, save, to_dataset
+from meddiff.exchange.dicom import MAKER, derived_uid, identity, mark, named_uid, parameters, save, to_dataset
 from meddiff.exchange.seg import ANATOMY, shows_lesion, to_seg
 from meddiff.marking.seal import SealedCase, require_sealed
 
-SCHEME = "99MEDDIFF"  # of words that no public code says; 99 marks a private scheme (PS3.16 section 8)
+SCHEME = "99MEDDIFF"  # of words that no public code says; 99 marks a private scheme (PS3.3 8.2)
 NAMES: dict[str, Code] = {"longest diameter": codes.SCT.LongAxis}  # rows of the table asked / measured by public codes
 WORDS: dict[str, Code] = {
     "left": codes.SCT.Left,
@@ -56,6 +58,7 @@ UNITS: dict[str, Code] = {
     "": codes.UCUM.NoUnits,
     "mm": codes.UCUM.Millimeter,
     "mm2": codes.UCUM.SquareMillimeter,
+    "%": codes.UCUM.Percent,
     "grey levels": Code("{greylevel}", "UCUM", "grey levels"),
 }
 PROCEDURES: dict[str, Code] = {  # PS3.16 CID 100
@@ -137,7 +140,7 @@ def coded(words: str) -> CodedConcept:
 def _observer(record: Provenance) -> ObservationContext:
     """TID 1002: a device observed, nobody else did."""
     device = DeviceObserverIdentifyingAttributes(
-        uid=derived_uid(record.model_copy(update={"case_id": record.pack_sha256, "created": ""}), "device"),
+        uid=named_uid("device", record.pack_sha256),
         name=MAKER,
         manufacturer_name=MAKER,
         model_name=record.pack,
@@ -195,11 +198,11 @@ def _measured(case: SealedCase, image: Dataset) -> MeasurementsAndQualitativeEva
     seen = {row.name: row.measured for row in rows}
     numbers, words = [], []
     for row in rows:
-        if row.value is None:
-            words.append(QualitativeEvaluation(coded(row.name), coded(row.measured)))
+        if row.value is None or not math.isfinite(row.value):
+            words.append(QualitativeEvaluation(coded(row.name), coded(row.measured or "not measured")))
             item = words[-1][0]
         else:
-            unit = UNITS.get(row.unit) or Code(f"{{{row.unit.replace(' ', '')}}}", "UCUM", row.unit)
+            unit = UNITS.get(row.unit) or Code(f"{{{row.unit.replace(' ', '')[:14]}}}", "UCUM", row.unit)
             numbers.append(Measurement(name=coded(row.name), value=row.value, unit=unit))
             item = numbers[-1][0]
         item.ContentSequence = ContentSequence([*item.get("ContentSequence", []), *_properties(row)])
@@ -225,7 +228,7 @@ def _properties(row: records.Measurement) -> list[TextContentItem | CodeContentI
 
 
 def _verdict(case: SealedCase) -> ContainerContentItem:
-    """TID 1500 row 10: what holds of the whole case, and that it is synthetic."""
+    """Qualitative Evaluations of TID 1500: what holds of the whole case, and that it is synthetic."""
     contains = RelationshipTypeValues.CONTAINS
     container = ContainerContentItem(Code("C0034375", "UMLS", "Qualitative Evaluations"), relationship_type=contains)
     container.ContentSequence = ContentSequence(
@@ -265,6 +268,7 @@ def _asked_diameter_mm(case: SealedCase) -> float | None:
     """The outline's longest diameter as the check took it, else the size that the request names."""
     for row in case.case.measurements:
         if row.name == "longest diameter":
-            return float(row.asked)
+            with suppress(ValueError):
+                return float(row.asked)
     finding = case.case.request.findings.finding
     return finding.size_mm if finding else None

@@ -136,3 +136,11 @@ def test_a_case_as_the_studio_makes_it_has_its_report(tiny_house, tmp_path):
     names = {item.name.meaning for item in measured} - {"Algorithm Family"}
     assert names == {{"longest diameter": "Long axis"}.get(row.name, row.name) for row in case.case.measurements}
     assert errors_of(tmp_path / "report.dcm") == ("Comprehensive3DSR", [])
+
+
+def test_a_number_that_is_none_is_told_in_words(tmp_path):
+    row = Measurement(name="contrast", asked="", measured="no surroundings to compare with", value=float("nan"))
+    (group,) = report_of(case_of(rows=(row,)), tmp_path).get_image_measurement_groups()
+    assert not group.get_measurements()
+    assert row.measured in {q.value.meaning for q in group.get_qualitative_evaluations()}
+    assert errors_of(tmp_path / "report.dcm") == ("Comprehensive3DSR", [])
