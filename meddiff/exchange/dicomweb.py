@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import ssl
 from collections.abc import Callable
+from http.client import responses
 from typing import Any, NoReturn, TypeVar
 
 import requests
@@ -14,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
 from meddiff.case import MedDiffError
-from meddiff.exchange.target import Address, Passing, Refused, Target, certificates, require_allowed
+from meddiff.exchange.target import Address, Passing, Refused, Target, certificates, require_allowed, tls_context
 from meddiff.marking.provenance import content_sha256
 
 _JSON = "application/dicom+json"
@@ -22,6 +25,10 @@ _BUSY = {408, 425, 429, 502, 503, 504}  # the server as a whole; a 500 may be ab
 _UNABLE = {405, 406, 501}  # the server does not offer this
 _UNREADABLE = (InvalidDicomError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 Answer = TypeVar("Answer")
+
+logging.getLogger("retrying").setLevel(
+    logging.ERROR
+)  # inside dicomweb-client; it prints the stack of what we say in words
 
 
 class WebServer:
@@ -33,6 +40,8 @@ class WebServer:
 
     def __init__(self, target: Target) -> None:
         self.address = require_allowed(target)
+        if self.address.is_encrypted:
+            tls_context()  # requests would say what is wrong with a file only after connecting
         self._client = DICOMwebClient(
             str(self.address), session=_OneServer(self.address, target), timeout=target.timeout_s
         )
@@ -49,8 +58,10 @@ class WebServer:
             found = self._ask(lambda: self._client.search_for_instances(search_filters={"SOPInstanceUID": uid}))
         except _Unable:
             return None
-        # A server that ignores the filter lists others.
-        return any(uid in (item.get("00080018") or {}).get("Value", ()) for item in found)
+        try:  # a server that ignores the filter lists others
+            return any(uid in item["00080018"]["Value"] for item in found)
+        except (KeyError, TypeError) as error:
+            raise self._not_dicomweb() from error
 
     def store(self, instance: Dataset) -> None:
         """Stores one instance: PS3.18 section 10.5."""
@@ -101,6 +112,8 @@ class WebServer:
             _tls_failed(self.address, error)
         except requests.exceptions.HTTPError as error:
             self._http_failed(error)
+        except requests.exceptions.JSONDecodeError as error:
+            raise self._not_dicomweb() from error
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
             raise MedDiffError(f"{self.address} cannot be reached: {error}.") from error
         except (requests.exceptions.RequestException, OSError) as error:
@@ -110,7 +123,10 @@ class WebServer:
         response = error.response
         if response is None:
             raise Passing(f"{self.address} does not answer") from error
-        code, said = response.status_code, f"HTTP {response.status_code} {response.reason or ''}".strip()
+        code, said = (
+            response.status_code,
+            f"HTTP {response.status_code} {responses.get(response.status_code, '')}".strip(),
+        )
         if code == 401:
             raise MedDiffError(f"{self.address} does not accept this user name and password ({said}).") from error
         if code == 403:
@@ -120,10 +136,11 @@ class WebServer:
         if code in _UNABLE:
             raise _Unable(said) from error
         if code == 404 and response.request.method == "GET" and "/instances?" in (response.request.url or ""):
-            raise MedDiffError(
-                f"There is no DICOMweb service at {self.address} ({said}): check the path, often /dicom-web."
-            ) from error
+            raise self._not_dicomweb() from error
         raise _Rejected(said, response) from error
+
+    def _not_dicomweb(self) -> MedDiffError:
+        return MedDiffError(f"There is no DICOMweb service at {self.address}: check the path, often /dicom-web.")
 
 
 class _Unable(Exception):
@@ -210,10 +227,12 @@ def _reason(error: BaseException) -> str:
     """The innermost cause, without the objects that requests and urllib3 wrap around it."""
     while True:
         inner = getattr(error, "reason", None)
-        inner = inner if isinstance(inner, BaseException) else (error.args[0] if error.args else None)
         if not isinstance(inner, BaseException):
+            inner = next((part for part in error.args if isinstance(part, BaseException)), None)
+        if inner is None:
             break
         error = inner
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error).rpartition(": ")[2].rstrip(".") or type(error).__name__
+    said = str(error).rpartition(": ")[2].rstrip(".") or type(error).__name__
+    return re.sub(r"^\[Errno -?\d+\] ", "", said)

@@ -18,7 +18,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS
 
 from meddiff.case import MedDiffError
-from meddiff.exchange.target import Passing, Refused, Target, certificates, require_allowed
+from meddiff.exchange.target import Passing, Refused, Target, certificates, require_allowed, tls_context
 
 _PLAIN = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 _DUPLICATE = 0x0111
@@ -42,7 +42,7 @@ class DimseServer:
     def __init__(self, target: Target, instances: Iterable[Dataset] = ()) -> None:
         self.address = require_allowed(target)
         self._target = target
-        self._tls = _context() if self.address.is_encrypted else None
+        self._tls = tls_context() if self.address.is_encrypted else None
         self._link: Association | None = None
         self._ae = AE(target.calling_aet)
         self._ae.acse_timeout = self._ae.dimse_timeout = target.timeout_s
@@ -180,18 +180,3 @@ def _identity(target: Target) -> UserIdentityNegotiation:
     if target.password:
         identity.secondary_field = target.password.encode()
     return identity
-
-
-def _context() -> ssl.SSLContext:
-    """TLS 1.2 or newer, certificate and name verified: PS3.15 B.12."""
-    ca, own = certificates()
-    try:
-        context = ssl.create_default_context(cafile=ca)
-        if own:
-            context.load_cert_chain(own)
-    except (ssl.SSLError, OSError) as error:
-        raise MedDiffError(
-            f"The certificates cannot be used ({error}): MEDDIFF_PACS_CA takes a PEM file with certificates, "
-            "MEDDIFF_PACS_CERTIFICATE one with certificate and key."
-        ) from error
-    return context

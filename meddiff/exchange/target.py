@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from dataclasses import dataclass, field
 
 from meddiff.case import MedDiffError
@@ -181,17 +182,30 @@ def allowed() -> tuple[Address, ...]:
 
 
 def certificates() -> tuple[str | None, str | None]:
-    """Files of the trusted authority and of our own certificate, where the settings name them.
+    """Files of the trusted authority and of our own certificate, where the settings name them."""
+    ca, own = (str(path) if path else None for path in (settings().pacs_ca, settings().pacs_certificate))
+    return ca, own
+
+
+def tls_context() -> ssl.SSLContext:
+    """TLS 1.2 or newer, certificate and host name verified (PS3.15 B.12), with the files of `certificates`.
 
     Raises:
-        MedDiffError: a file that is not there.
+        MedDiffError: a file that is not there or holds something else.
     """
-    files = {"MEDDIFF_PACS_CA": settings().pacs_ca, "MEDDIFF_PACS_CERTIFICATE": settings().pacs_certificate}
-    for name, path in files.items():
-        if path is not None and not path.is_file():
-            raise MedDiffError(f"There is no file {path}, which {name} names: correct it, or unset it.")
-    ca, own = (str(path) if path else None for path in files.values())
-    return ca, own
+    ca, own = certificates()
+    variable, path = "MEDDIFF_PACS_CA", ca
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if own:
+            variable, path = "MEDDIFF_PACS_CERTIFICATE", own
+            context.load_cert_chain(own)
+    except (ssl.SSLError, OSError) as error:
+        holds = "certificates" if path == ca else "our certificate and its key"
+        raise MedDiffError(
+            f"The file {path} cannot be used ({error.strerror or error}): {variable} names a PEM file with {holds}."
+        ) from error
+    return context
 
 
 class Passing(Exception):
