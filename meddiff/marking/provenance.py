@@ -84,8 +84,17 @@ def content_sha256(dataset: Dataset) -> str:
     """
     if "PixelData" in dataset:
         return pixel_sha256(dataset.pixel_array)
-    content = dataset["ContentSequence"].to_json_dict(None, 0) if "ContentSequence" in dataset else {}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    from pydicom import Dataset
+    from pydicom.filereader import read_dataset
+
+    content = Dataset()
+    content.SpecificCharacterSet = "ISO_IR 192"
+    content.ContentSequence = dataset.get("ContentSequence")
+    encoded = io.BytesIO()  # there and back, because writing shortens numbers (DS: PS3.5 section 6.2)
+    content.save_as(encoded, implicit_vr=False, little_endian=True)
+    encoded.seek(0)
+    written = read_dataset(encoded, is_implicit_VR=False, is_little_endian=True)
+    return hashlib.sha256(json.dumps(written.to_json_dict(), sort_keys=True).encode()).hexdigest()
 
 
 def require_unchanged(dataset: Dataset, name: str) -> Provenance:
@@ -105,11 +114,11 @@ def require_unchanged(dataset: Dataset, name: str) -> Provenance:
     try:
         same = kept is not None and _text(kept.value) == content_sha256(dataset)
     except (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        raise MedDiffError(f"The pixels in {name} cannot be read: the file is damaged. Export it again.") from error
+        raise MedDiffError(f"What {name} shows cannot be read: the file is damaged. Export the case again.") from error
     if not same:
         raise MedDiffError(
-            f"{name} does not show what MedDiff wrote: its pixels were changed since, or an older MedDiff "
-            "wrote it, which kept no hash of them. Export the case again."
+            f"{name} does not show what MedDiff wrote: it was changed since, or an older MedDiff wrote it, which kept no "
+            "hash of it. Export the case again."
         )
     return provenance
 
