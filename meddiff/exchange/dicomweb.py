@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import ssl
 from collections.abc import Callable
 from http.client import responses
@@ -18,7 +17,7 @@ from requests.auth import HTTPBasicAuth
 
 from meddiff.case import MedDiffError
 from meddiff.exchange.target import Address, Passing, Refused, Target, certificates, require_allowed, tls_context
-from meddiff.marking.provenance import content_sha256
+from meddiff.marking.provenance import content_sha256, require_unchanged
 
 _JSON = "application/dicom+json"
 _BUSY = {408, 425, 429, 502, 503, 504}  # the server as a whole; a 500 may be about one instance only
@@ -64,7 +63,8 @@ class WebServer:
             raise self._not_dicomweb() from error
 
     def store(self, instance: Dataset) -> None:
-        """Stores one instance: PS3.18 section 10.5."""
+        """Stores one instance of ours, marked and unchanged: PS3.18 section 10.5."""
+        require_unchanged(instance, "This data set")
         try:
             answer = self._ask(lambda: self._client.store_instances([instance]))
         except _Unable as error:
@@ -116,6 +116,8 @@ class WebServer:
             raise self._not_dicomweb() from error
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
             raise MedDiffError(f"{self.address} cannot be reached: {error}.") from error
+        except requests.exceptions.Timeout as error:
+            raise Passing(f"{self.address} did not answer in time") from error
         except (requests.exceptions.RequestException, OSError) as error:
             raise Passing(f"{self.address} does not answer: {_reason(error)}") from error
 
@@ -128,7 +130,9 @@ class WebServer:
             f"HTTP {response.status_code} {responses.get(response.status_code, '')}".strip(),
         )
         if code == 401:
-            raise MedDiffError(f"{self.address} does not accept this user name and password ({said}).") from error
+            raise MedDiffError(
+                f"{self.address} lets nobody in without the right user name and password ({said})."
+            ) from error
         if code == 403:
             raise MedDiffError(f"{self.address} does not allow this user to do that ({said}).") from error
         if code in _BUSY or code == 500:
@@ -228,11 +232,10 @@ def _reason(error: BaseException) -> str:
     while True:
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):
-            inner = next((part for part in error.args if isinstance(part, BaseException)), None)
+            inner = next((part for part in error.args if isinstance(part, BaseException)), error.__cause__)
         if inner is None:
             break
         error = inner
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    said = str(error).rpartition(": ")[2].rstrip(".") or type(error).__name__
-    return re.sub(r"^\[Errno -?\d+\] ", "", said)
+    return str(error).rpartition(": ")[2].rstrip(".") or type(error).__name__

@@ -19,6 +19,7 @@ from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS
 
 from meddiff.case import MedDiffError
 from meddiff.exchange.target import Passing, Refused, Target, certificates, require_allowed, tls_context
+from meddiff.marking.provenance import require_unchanged
 
 _PLAIN = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 _DUPLICATE = 0x0111
@@ -44,6 +45,7 @@ class DimseServer:
         self._target = target
         self._tls = tls_context() if self.address.is_encrypted else None
         self._link: Association | None = None
+        self._searches_lost = 0  # in a row; Orthanc, as it comes, hangs up on whoever it does not let search
         self._ae = AE(target.calling_aet)
         self._ae.acse_timeout = self._ae.dimse_timeout = target.timeout_s
         self._ae.network_timeout = self._ae.connection_timeout = target.timeout_s
@@ -62,6 +64,8 @@ class DimseServer:
 
     def has(self, instance: Dataset) -> bool | None:
         """Whether it lists the instance, by C-FIND (PS3.4 C.4.1); None: it does not offer to be searched."""
+        if self._searches_lost > 1:
+            return None
         link = self._association()
         if not _accepts(link, StudyRootQueryRetrieveInformationModelFind):
             return None
@@ -72,7 +76,12 @@ class DimseServer:
         found = False
         for status, item in link.send_c_find(wanted, StudyRootQueryRetrieveInformationModelFind):
             if not status:
-                raise self._lost()
+                self._searches_lost += 1
+                broken = self._lost()
+                if self._searches_lost > 1:
+                    return None
+                raise broken
+            self._searches_lost = 0
             if status.Status in (0xFF00, 0xFF01):
                 found |= item is not None and item.get("SOPInstanceUID") == instance.SOPInstanceUID
             elif status.Status != 0x0000:
@@ -80,7 +89,8 @@ class DimseServer:
         return found
 
     def store(self, instance: Dataset) -> None:
-        """C-STORE of one instance."""
+        """C-STORE of one instance of ours, marked and unchanged."""
+        require_unchanged(instance, "This data set")
         link = self._association()
         kind, syntax = instance.SOPClassUID, instance.file_meta.TransferSyntaxUID
         if not _accepts(link, kind, syntax):
@@ -115,13 +125,16 @@ class DimseServer:
     def _association(self) -> Association:
         """The association, opened anew where it is gone."""
         if self._link is None or not self._link.is_established:
-            self._link = self._ae.associate(
-                self.address.host,
-                self.address.port,
-                ae_title=self._target.called_aet,
-                tls_args=(self._tls, self.address.host) if self._tls else None,
-                ext_neg=[_identity(self._target)] if self._target.user else None,
-            )
+            try:
+                self._link = self._ae.associate(
+                    self.address.host,
+                    self.address.port,
+                    ae_title=self._target.called_aet,
+                    tls_args=(self._tls, self.address.host) if self._tls else None,
+                    ext_neg=[_identity(self._target)] if self._target.user else None,
+                )
+            except OSError as error:  # no such host
+                raise Passing(f"{self.address} does not answer: {error.strerror or error}") from error
             if not self._link.is_established:
                 self._explain(self._link)
         return self._link
@@ -147,6 +160,8 @@ class DimseServer:
             raise MedDiffError(
                 f"{self.address} does not speak TLS as we do ({error.reason or error}): check scheme and port."
             ) from error
+        except TimeoutError as error:
+            raise Passing(f"{self.address} did not answer in time") from error
         except OSError as error:
             raise Passing(f"{self.address} does not answer: {error.strerror or error}") from error
         hint = "" if certificates()[1] or not self._tls else "; it may want a certificate (MEDDIFF_PACS_CERTIFICATE)"

@@ -28,6 +28,8 @@ from meddiff.case import Case, Finding, Findings, MedDiffError, Plane, Provenanc
 from meddiff.cli import main
 from meddiff.exchange import write_dicom
 from meddiff.exchange.dicom import to_dataset
+from meddiff.exchange.dicomweb import WebServer
+from meddiff.exchange.dimse import DimseServer
 from meddiff.exchange.pacs import Target, check, send
 from meddiff.exchange.target import Address, require_allowed
 from meddiff.marking import SealedCase, seal
@@ -390,6 +392,20 @@ def test_pixels_that_are_not_sealed_are_refused(allow, phantom, tmp_path):
     assert asked == []
 
 
+def test_the_wire_itself_takes_nothing_but_what_is_ours(allow, phantom):
+    patient = pydicom.dcmread(pydicom.data.get_testdata_file("MR_small.dcm"))
+    painted = to_dataset(sealed_of(phantom, 1))
+    paint(painted)
+    taken = []
+    with front(0) as (address, asked), storage_only(taken) as dicom:
+        allow(address, dicom)
+        for instance in (patient, painted):
+            for server in (WebServer(Target(address)), DimseServer(Target(dicom), [instance])):
+                with pytest.raises(MedDiffError, match="carries no MedDiff record|does not show what MedDiff wrote"):
+                    server.store(instance)
+    assert not asked and not taken
+
+
 # ---------------------------------------------------------------- DICOMweb
 
 
@@ -568,7 +584,7 @@ def test_a_proxy_or_a_netrc_of_the_environment_is_not_used(orthanc, allow, image
             monkeypatch.setenv(name, proxy)
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
-        with pytest.raises(MedDiffError, match="does not accept this user name"):
+        with pytest.raises(MedDiffError, match="lets nobody in without"):
             send(images(1), Quick(orthanc.web))
         assert len(send(images(1), Quick(orthanc.web, USER, PASSWORD)).sent) == 1
     assert asked == []
@@ -578,7 +594,7 @@ def test_a_proxy_or_a_netrc_of_the_environment_is_not_used(orthanc, allow, image
 @pytest.mark.parametrize(
     ("path", "password", "words"),
     [
-        ("/dicom-web", "guess", r"does not accept this user name and password \(HTTP 401"),
+        ("/dicom-web", "guess", r"lets nobody in without the right user name and password \(HTTP 401"),
         ("/nothing", PASSWORD, "There is no DICOMweb service at .*check the path"),
     ],
 )
@@ -596,12 +612,15 @@ def test_a_wrong_password_or_path_is_one_sentence_and_not_tried_again(orthanc, a
 @pytest.mark.parametrize("scheme", ["http", "https", "dicom", "dicom+tls"])
 def test_nobody_there_and_nobody_who_speaks_are_one_sentence(allow, images, scheme):
     nobody = f"{scheme}://127.0.0.1:{free_port()}"
+    nowhere = f"{scheme}://no-such-host.invalid"
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mute = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
-        allow(nobody, mute)
-        with pytest.raises(MedDiffError, match="does not answer: Connection refused"):
+        allow(nobody, mute, nowhere)
+        with pytest.raises(MedDiffError, match="no-such-host.* does not answer: .*[Nn]ame"):
+            send(images(1), Target(nowhere, attempts=1))
+        with pytest.raises(MedDiffError, match="does not answer: Connection refused.$"):
             send(images(1), Target(nobody, attempts=1))
-        with pytest.raises(MedDiffError, match="does not answer|broke off"):
+        with pytest.raises(MedDiffError, match="did not answer in time|does not answer in DICOM"):
             send(images(1), Target(mute, timeout_s=0.3, attempts=1))
 
 
@@ -730,6 +749,17 @@ def test_where_a_server_cannot_be_searched_the_journal_says_what_it_has(allow, i
     assert first.sent == first.unlisted == tuple(uids(three[:2]))
     assert second.already_there == first.sent and second.sent == tuple(uids(three[2:]))
     assert taken == uids(three)
+
+
+@needs_orthanc
+def test_an_orthanc_that_hangs_up_on_searches_is_sent_to_all_the_same(allow, images, tmp_path):
+    two = images(2)
+    with running(tmp_path / "orthanc", DicomAlwaysAllowFind=False) as server:  # as it comes
+        address = f"dicom://127.0.0.1:{server.dicom}"
+        allow(address)
+        first, again = (send(two, Target(address, called_aet="ORTHANC")) for _ in range(2))
+        assert first.sent == first.unlisted == again.already_there == tuple(uids(two))
+        assert server.arrived() == 2
 
 
 def test_name_and_password_stand_in_the_association(allow, images):
