@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -59,8 +60,9 @@ class DimseServer:
     def check(self) -> None:
         """C-ECHO."""
         link = self._association()
-        if _accepts(link, Verification) and not link.send_c_echo():
-            raise self._lost()
+        with self._watched():
+            if _accepts(link, Verification) and not link.send_c_echo():
+                raise self._lost()
 
     def has(self, instance: Dataset) -> bool | None:
         """Whether it lists the instance, by C-FIND (PS3.4 C.4.1); None: it does not offer to be searched."""
@@ -74,18 +76,19 @@ class DimseServer:
         for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
             setattr(wanted, name, instance[name].value)
         found = False
-        for status, item in link.send_c_find(wanted, StudyRootQueryRetrieveInformationModelFind):
-            if not status:
-                self._searches_lost += 1
-                broken = self._lost()
-                if self._searches_lost > 1:
+        with self._watched():
+            for status, item in link.send_c_find(wanted, StudyRootQueryRetrieveInformationModelFind):
+                if not status:
+                    self._searches_lost += 1
+                    broken = self._lost()
+                    if self._searches_lost > 1:
+                        return None
+                    raise broken
+                self._searches_lost = 0
+                if status.Status in (0xFF00, 0xFF01):
+                    found |= item is not None and item.get("SOPInstanceUID") == instance.SOPInstanceUID
+                elif status.Status != 0x0000:
                     return None
-                raise broken
-            self._searches_lost = 0
-            if status.Status in (0xFF00, 0xFF01):
-                found |= item is not None and item.get("SOPInstanceUID") == instance.SOPInstanceUID
-            elif status.Status != 0x0000:
-                return None
         return found
 
     def store(self, instance: Dataset) -> None:
@@ -99,10 +102,8 @@ class DimseServer:
             if syntax not in _PLAIN:
                 instance = copy.deepcopy(instance)
                 instance.decompress()  # lossless as it came, so nothing is lost
-        try:
+        with self._watched():
             status = link.send_c_store(instance)
-        except RuntimeError as error:  # the association went away in between
-            raise self._lost() from error
         if not status:
             raise self._lost()
         code = int(status.Status)
@@ -166,6 +167,14 @@ class DimseServer:
             raise Passing(f"{self.address} does not answer: {error.strerror or error}") from error
         hint = "" if certificates()[1] or not self._tls else "; it may want a certificate (MEDDIFF_PACS_CERTIFICATE)"
         raise Passing(f"{self.address} takes the connection, but does not answer in DICOM{hint}")
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """pynetdicom raises RuntimeError where the association went away since it was looked at."""
+        try:
+            yield
+        except RuntimeError as error:
+            raise self._lost() from error
 
     def _lost(self) -> Passing:
         if self._link is not None:
