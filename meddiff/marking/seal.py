@@ -113,13 +113,13 @@ def seal(
     else:
         change = embed(pixels, number_of(provenance.case_id)) if can_carry(pixels) else None
     marked = pixels if change is None else _added(pixels, change)
-    provenance = provenance.model_copy(update={"mark_version": None if change is None else VERSION})
     if beside is None:
         stamped, box = stamp(marked, provenance.case_id, avoid, language)
     else:
         box = beside.box
         stamped = copy_stamp(marked, beside.pixels.astype(pixels.dtype), box)
-    return SealedImage(stamped, provenance, spacing_mm, box, change, _KEY)
+    told = {"mark_version": None if change is None else VERSION, "sealed_sha256": pixel_sha256(stamped)}
+    return SealedImage(stamped, provenance.model_copy(update=told), spacing_mm, box, change, _KEY)
 
 
 def _added(pixels: np.ndarray, change: np.ndarray) -> np.ndarray:
