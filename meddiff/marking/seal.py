@@ -26,16 +26,17 @@ class SealedImage:
         provenance: stands in every file made of it.
         spacing_mm: row and column spacing.
         box: where the stamp lies.
+        change: int32 [H, W], what the invisible mark added to the pixels; known to `seal()` alone, not after reopening.
     """
 
     pixels: np.ndarray
     provenance: Provenance
     spacing_mm: tuple[float, float]
     box: StampBox
+    key: InitVar[object]  # no field: `dataclasses.replace` cannot carry it to other pixels
     change: np.ndarray | None = field(
         default=None, repr=False
     )  # int32 [H, W], what the invisible mark added; only from `seal()`
-    key: InitVar[object] = None  # no field: `dataclasses.replace` cannot carry it to other pixels
 
     def __post_init__(self, key: object) -> None:
         if key is not _KEY:
@@ -119,7 +120,7 @@ def seal(
         box = beside.box
         stamped = copy_stamp(marked, beside.pixels.astype(pixels.dtype), box)
     told = {"mark_version": None if change is None else VERSION, "sealed_sha256": pixel_sha256(stamped)}
-    return SealedImage(stamped, provenance.model_copy(update=told), spacing_mm, box, change, _KEY)
+    return SealedImage(stamped, provenance.model_copy(update=told), spacing_mm, box, _KEY, change)
 
 
 def _added(pixels: np.ndarray, change: np.ndarray) -> np.ndarray:
@@ -141,7 +142,7 @@ def reopen(data: bytes, sha256: str, name: str) -> SealedImage:
     """
     if hashlib.sha256(data).hexdigest() != sha256:
         raise MedDiffError(f"{name} is not what was kept.")
-    return SealedImage(*read_png(data, name), None, _KEY)
+    return SealedImage(*read_png(data, name), _KEY)
 
 
 @dataclass(frozen=True, eq=False)

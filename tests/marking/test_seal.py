@@ -42,7 +42,8 @@ def test_the_stamp_lies_off_the_anatomy_and_nothing_else_changes(pixels):
     area[box.row : box.row + box.height, box.column : box.column + box.width] = True
     assert box.appended_rows == 0
     assert not (anatomy_of(pixels) & area).any()
-    assert np.array_equal(sealed.pixels[~area], pixels[~area])
+    assert np.array_equal(sealed.pixels[~area], (pixels + sealed.change)[~area])
+    assert 0 < np.abs(sealed.change).max() <= 2
     assert sealed.pixels[area].max() > 200
 
 
@@ -52,7 +53,7 @@ def test_where_anatomy_fills_the_picture_rows_are_appended_below():
     sealed = sealed_of(full)
     assert sealed.box.appended_rows > 0
     assert sealed.pixels.shape[0] == 256 + sealed.box.appended_rows
-    assert np.array_equal(sealed.pixels[:256], full)
+    assert np.array_equal(sealed.pixels[:256], full + sealed.change)
 
 
 def test_the_stamp_stays_off_what_it_is_told_to_avoid(pixels):
@@ -128,7 +129,8 @@ def test_case_and_twin_carry_the_stamp_in_one_place(pixels, phantom_mask):
     twin = seal(without, record, beside=sealed)
     assert twin.box == sealed.box
     assert np.array_equal(twin.pixels[twin.box.area], sealed.pixels[sealed.box.area])
-    assert np.array_equal(twin.pixels[twin.outside_stamp], without[sealed.outside_stamp[:256]])
+    marked = np.clip(without + sealed.change, 0, 255)
+    assert np.array_equal(twin.pixels[twin.outside_stamp], marked[sealed.outside_stamp[:256]])
     with pytest.raises(MedDiffError, match="sealed together"):
         seal(without, record.model_copy(update={"case_id": "MD-other"}), beside=sealed)
 
