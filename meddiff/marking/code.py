@@ -35,9 +35,9 @@ _STATES = np.arange(1 << MEMORY)
 _INPUTS = _STATES[:, None] | (np.arange(2) << MEMORY)  # [state, bit]: the register, newest bit on top
 _NEXT = _INPUTS >> 1
 _OUTPUTS = 1.0 - 2.0 * (np.bitwise_count(_INPUTS[..., None] & np.array(GENERATORS)) & 1)  # [state, bit, 3]
-_FROM = np.argsort(_NEXT.ravel(), kind="stable").reshape(-1, 2)  # the two branches, state * 2 + bit, into each state
-_BIT = _FROM[:, 0] & 1  # which bit leads into a state: the same on both branches
-_BRANCH = _OUTPUTS.reshape(-1, 3)[_FROM].reshape(-1, 3).T.astype(np.float32)  # [3, state * 2 + branch]
+_HALF = len(_STATES) // 2
+# What each branch says, [3, bit, j, branch]: into state (bit, j) lead the states 2 j and 2 j + 1.
+_BRANCH = _OUTPUTS.reshape(_HALF, 2, 2, 3).transpose(3, 2, 0, 1).reshape(3, -1).astype(np.float32)
 
 
 def number_of(case_id: str) -> int:
@@ -96,17 +96,20 @@ def decode(soft: np.ndarray) -> list[int | None]:
     steps = np.asarray(soft, np.float32).reshape(len(soft), -1, len(GENERATORS))
     metric = np.full((len(soft), len(_STATES)), -1e9, np.float32)
     metric[:, 0] = 0
-    came = np.empty((steps.shape[1], len(soft), len(_STATES)), bool)
+    second = np.empty(
+        (steps.shape[1], *metric.shape), bool
+    )  # whether the second of the two ways into a state was the better
     for at in range(steps.shape[1]):
-        ways = (metric[:, _FROM >> 1].reshape(len(soft), -1) + steps[:, at] @ _BRANCH).reshape(*metric.shape, 2)
-        came[at] = ways[..., 1] > ways[..., 0]
-        metric = ways.max(-1)
-    state = np.zeros(len(soft), np.int64)
+        ways = (steps[:, at] @ _BRANCH).reshape(-1, 2, _HALF, 2)
+        ways += metric.reshape(-1, 1, _HALF, 2)
+        first, other = ways[..., 0].reshape(metric.shape), ways[..., 1].reshape(metric.shape)
+        np.greater(other, first, out=second[at])
+        metric = np.maximum(first, other)
+    state, rows = np.zeros(len(soft), np.int64), np.arange(len(soft))
     bits = np.empty((len(soft), steps.shape[1]), np.uint8)
-    rows = np.arange(len(soft))
     for at in reversed(range(steps.shape[1])):
-        bits[:, at] = _BIT[state]
-        state = _FROM[state, came[at, rows, state].astype(np.int64)] >> 1
+        bits[:, at] = state >> (MEMORY - 1)
+        state = (state % _HALF) * 2 + second[at, rows, state]
     return [_number(word[:MESSAGE_BITS]) for word in bits]
 
 

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch.nn import functional
+from scipy import fft, ndimage
 
 from meddiff.marking.code import CHANCE, VERSION, case_id_of, decode
 from meddiff.marking.watermark import ACROSS, SYNC, TILE, analysed, pattern, resized
@@ -97,7 +96,7 @@ class _Search:
         self.grey = grey
         self.marks = pattern()
         self.attempts = 0
-        self._seen: dict[int, torch.Tensor] = {}
+        self._seen: dict[tuple[int, float], np.ndarray] = {}
 
     def stages(self) -> Iterator[list[_Candidate]]:
         """Candidates in the order of how often they are the right ones."""
@@ -144,7 +143,7 @@ class _Search:
     def _candidates(self, geometry: _Geometry, turned: bool = False, peaks: int = PEAKS) -> list[_Candidate]:
         """The likeliest shifts of one geometry over the four flips and both polarities."""
         tile = self._tile(geometry)
-        spectrum = torch.fft.fft2(tile.T if turned else tile).numpy()
+        spectrum = fft.fft2(tile.T if turned else tile)
         rows, columns = self.marks.rows, self.marks.columns
         flips = [(up, side) for up in (False, True) for side in (False, True)]
         seen = np.stack([spectrum[-rows if up else rows, -columns if side else columns] for up, side in flips])
@@ -152,31 +151,44 @@ class _Search:
         grid = np.zeros((len(flips), TILE, TILE), np.complex64)
         known = self.marks.phase[:SYNC] * (1 + 1j) / np.sqrt(2)
         grid[:, rows[:SYNC], columns[:SYNC]] = seen[:, :SYNC] * np.conj(known)
-        match = torch.fft.ifft2(torch.from_numpy(grid)).real * (TILE**2 / np.sqrt(SYNC / 2))
-        scores, at = match.abs().flatten().topk(peaks)
+        match = fft.ifft2(grid, overwrite_x=True).real * (TILE**2 / np.sqrt(SYNC / 2))
+        strength = np.abs(match).ravel()
         found = []
-        for score, place in zip(scores.tolist(), at.tolist(), strict=True):
-            flip, row, column = place // TILE**2, place // TILE % TILE, place % TILE
+        for place in np.argpartition(strength, -peaks)[-peaks:]:
+            flip, row, column = (int(at) for at in np.unravel_index(place, match.shape))
             inverted = bool(match[flip, row, column] < 0)
             turn = np.exp(2j * np.pi * (rows * row + columns * column) / TILE) * (-1 if inverted else 1)
             up, side = flips[flip]
-            found.append(_Candidate(score, geometry, turned, up, side, inverted, seen[flip] * turn))
+            found.append(_Candidate(float(strength[place]), geometry, turned, up, side, inverted, seen[flip] * turn))
         return found
 
-    def _tile(self, geometry: _Geometry) -> torch.Tensor:
+    def _tile(self, geometry: _Geometry) -> np.ndarray:
         """All tiles of the analysed picture added up, [TILE, TILE]."""
         wanted = TILE / geometry.tile_px  # samples a pixel
-        rung = round(float(np.log(wanted) / np.log(LADDER)))
-        if rung not in self._seen:
-            shape = tuple(max(round(side * LADDER**rung), 8) for side in self.grey.shape)
-            self._seen[rung] = torch.from_numpy(analysed(resized(self.grey, shape)))
-        seen = self._seen[rung]
-        height, width = (max(round(side * wanted), 1) for side in self.grey.shape)
-        if geometry.rotation_deg or (height, width) != tuple(seen.shape):
-            angle = np.deg2rad(geometry.rotation_deg)
-            cos, sin, aspect = np.cos(angle), np.sin(angle), height / width
-            turn = torch.tensor([[[cos, -sin * aspect, 0.0], [sin / aspect, cos, 0.0]]], dtype=torch.float32)
-            lattice = functional.affine_grid(turn, [1, 1, height, width], align_corners=False)
-            seen = functional.grid_sample(seen[None, None], lattice, mode="bilinear", align_corners=False)[0, 0]
-        padded = functional.pad(seen, (0, -width % TILE, 0, -height % TILE))
-        return padded.reshape(padded.shape[0] // TILE, TILE, -1, TILE).sum((0, 2))
+        seen = self._analysed(round(float(np.log(wanted) / np.log(LADDER))), geometry.rotation_deg)
+        rows, columns = (
+            _folding(have, max(round(side * wanted), 1)) for have, side in zip(seen.shape, self.grey.shape, strict=True)
+        )
+        return rows @ seen @ columns.T
+
+    def _analysed(self, rung: int, rotation_deg: float) -> np.ndarray:
+        """The picture at one rung of the ladder of sizes as the reader sees it, turned back by an angle; kept."""
+        if (rung, rotation_deg) not in self._seen:
+            if rotation_deg:
+                upright = self._analysed(rung, 0.0)
+                turned = ndimage.rotate(upright, -rotation_deg, reshape=False, order=1, output=np.float32)
+                self._seen[rung, rotation_deg] = turned
+            else:
+                shape = tuple(max(round(side * LADDER**rung), 8) for side in self.grey.shape)
+                self._seen[rung, 0.0] = analysed(resized(self.grey, shape))
+        return self._seen[rung, rotation_deg]
+
+
+def _folding(have: int, wanted: int) -> np.ndarray:
+    """float32 [TILE, have]: brings `have` samples to `wanted` by linear interpolation, and adds up every tile of them."""
+    at = np.clip((np.arange(wanted) + 0.5) * have / wanted - 0.5, 0, have - 1)
+    low = np.minimum(at.astype(int), have - 2)
+    share = at - low
+    into = np.arange(wanted) % TILE * have
+    weights = np.bincount(into + low, 1 - share, TILE * have) + np.bincount(into + low + 1, share, TILE * have)
+    return weights.reshape(TILE, have).astype(np.float32)

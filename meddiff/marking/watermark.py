@@ -58,6 +58,8 @@ class Pattern:
         self.rows, self.columns = rows[inside][order], columns[inside][order]
         self.phase = np.exp(2j * np.pi * random.random(len(order)))
         self.ring = np.ceil(radius[inside][order]).astype(int) - LOW - 1
+        members = np.eye(HIGH - LOW)[self.ring]
+        self._mean = members / members.sum(0)  # [F, rings]
         bits = np.arange(2 * (len(order) - SYNC)) % CODED_BITS
         self.coded = random.permutation(bits)
         self.sign = random.choice([-1.0, 1.0], CODED_BITS)
@@ -89,8 +91,7 @@ class Pattern:
 
     def whiten(self, spectrum: np.ndarray) -> np.ndarray:
         """Spectra [..., F] with each ring brought to the same strength."""
-        power = np.abs(spectrum) ** 2
-        rings = np.stack([power[..., self.ring == r].mean(-1) for r in range(HIGH - LOW)], axis=-1)
+        rings = (spectrum.real**2 + spectrum.imag**2) @ self._mean
         rings = ndimage.convolve1d(rings, [0.25, 0.5, 0.25], axis=-1, mode="nearest")
         return spectrum / np.sqrt(rings + 1e-12)[..., self.ring]
 
