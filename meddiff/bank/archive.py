@@ -35,11 +35,11 @@ from sqlalchemy.orm import Session
 
 from meddiff import __version__
 from meddiff.bank import fingerprint, review
-from meddiff.bank.review import Change, Review
+from meddiff.bank.review import LONGEST_NAME, LONGEST_NOTE, MOST_TAGS, Change, Review
 from meddiff.bank.search import Search
 from meddiff.bank.store import Bank, Making, pixels_key
 from meddiff.bank.tables import CaseRow, HistoryRow, TagRow
-from meddiff.case import Case, MedDiffError, Provenance, Record
+from meddiff.case import Case, MedDiffError, Provenance, Record, pixel_sha256
 from meddiff.exchange.atomic import write_atomic
 from meddiff.marking.provenance import read_png
 from meddiff.marking.stamp import StampBox
@@ -86,11 +86,11 @@ class ArchivedCase(Record):
     id: str
     versions: Annotated[tuple[ArchivedVersion, ...], Field(min_length=1, max_length=100)]
     review: Review = Review.DRAFT
-    reviewer: Annotated[str, Field(max_length=review.LONGEST_NAME)] = ""
-    why: Annotated[str, Field(max_length=review.LONGEST_NOTE)] = ""
+    reviewer: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
+    why: Annotated[str, Field(max_length=LONGEST_NOTE)] = ""
     reviewed: Annotated[str, Field(max_length=32)] = ""
-    tags: Annotated[tuple[str, ...], Field(max_length=review.MOST_TAGS)] = ()
-    notes: Annotated[str, Field(max_length=review.LONGEST_NOTE)] = ""
+    tags: Annotated[tuple[str, ...], Field(max_length=MOST_TAGS)] = ()
+    notes: Annotated[str, Field(max_length=LONGEST_NOTE)] = ""
     history: tuple[Change, ...] = ()
 
 
@@ -401,6 +401,10 @@ def _check(version: ArchivedVersion, pictures: dict[str, _Picture], mask: bytes)
         # Not compared with the hash that the id is made of: a later MedDiff may know more fields of a request.
         if picture.provenance.request != case.request:
             raise _Refused(f"its {role} picture was made by another request than its record says")
+        if picture.provenance.sealed_sha256 != pixel_sha256(picture.pixels):
+            raise _Refused(
+                f"its {role} picture was changed after it was sealed, or by a MedDiff before the invisible mark"
+            )
         if not _carries_its_stamp(picture):
             raise _Refused(f"its {role} picture does not carry the words that mark it as synthetic")
         if not _carries_its_mark(picture.pixels[: picture.height], case.id):

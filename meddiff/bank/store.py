@@ -176,17 +176,18 @@ class Bank:
         with self._session() as session:
             return search.entries(session, [self._row(session, case_id, deleted=True)], _case)[0]
 
-    def open(self, case_id: str, version: int | None = None) -> SealedCase:
+    def open(self, case_id: str, version: int | None = None, deleted: bool = False) -> SealedCase:
         """A kept case with its pixels.
 
         Args:
             version: an older making of it; default the newest.
+            deleted: whether a deleted one is opened too, to decide whether it shall come back.
 
         Raises:
             MedDiffError: unknown id or version, a deleted case, or a file that is missing or not what was kept.
         """
         with self._session() as session:
-            row: CaseRow | VersionRow | None = self._row(session, case_id)
+            row: CaseRow | VersionRow | None = self._row(session, case_id, deleted)
             if version is not None and (row := session.get(VersionRow, (case_id, version))) is None:
                 raise MedDiffError(f"{case_id} has no version {version}: `meddiff bank history {case_id}` shows which.")
             assert row is not None
@@ -271,6 +272,30 @@ class Bank:
             MedDiffError: unknown id, notes too long, or somebody changed the case in between.
         """
         self._change(case_id, revision, lambda session, row: review.set_notes(session, row, notes, who))
+
+    def annotate(
+        self,
+        case_id: str,
+        who: str,
+        tags: Sequence[str],
+        notes: str,
+        decision: tuple[Review, str],
+        revision: int | None = None,
+    ) -> Entry:
+        """Puts tags, notes and a decision with its reason in one go, all or none; what is the same stays untouched.
+
+        Raises:
+            MedDiffError: as `review`, `tag` and `set_notes`.
+        """
+
+        def act(session: Session, row: CaseRow) -> None:
+            if (decision[0].value, decision[1].strip()) != (row.review, row.why):
+                review.set_review(session, row, decision[0], who, decision[1])
+            review.set_tags(session, row, [*tags], who, "")
+            review.set_notes(session, row, notes, who)
+
+        self._change(case_id, revision, act)
+        return self.entry(case_id)
 
     def delete(self, case_id: str, who: str = "", why: str = "", revision: int | None = None) -> None:
         """Takes a case out of sight; `undo` or `restore` bring it back until `tidy` removes it for good.
