@@ -494,8 +494,8 @@ def _bank(args: argparse.Namespace) -> int:
             if value:
                 print(f"  {name}: {value}")
     elif args.do == "history":
-        for line in bank.history(args.case):
-            print(f"{line.at[:19]}  {line.who or '-':16s}  {line.what:8s}  {line.why}  {_said(line.after)}".rstrip())
+        for change in bank.history(args.case):
+            print(f"{change.at[:19]}  {change.who or '-':16s}  {change.what:8s}  {change.why}  {_said(change.after)}".rstrip())
     elif args.do == "review":
         bank.review(args.case, Review(args.state), args.who, args.why)
         print(f"{args.case} {args.state}")

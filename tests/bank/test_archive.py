@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import shutil
 import zipfile
 
 import numpy as np
@@ -51,9 +52,10 @@ def heads():
     return [make_head(seed) for seed in range(2)]
 
 
-@pytest.fixture
-def exported(bank, heads, tmp_path):
-    """A bank of two cases, one of them approved, tagged and annotated, as a file."""
+@pytest.fixture(scope="module")
+def source(heads, tmp_path_factory):
+    """A bank of two cases, one of them approved, tagged and annotated."""
+    bank = Bank(tmp_path_factory.mktemp("source"))
     for case in heads:
         bank.keep(case, "Ann")
     name = heads[0].case.id
@@ -61,9 +63,27 @@ def exported(bank, heads, tmp_path):
     bank.tag(name, ["exam"], who="Ann")
     bank.set_notes(name, "show first")
     bank.keep_background(np.arange(400, dtype=np.uint16).reshape(20, 20))
-    told = export_bank(bank, tmp_path / "bank.zip")
+    return bank
+
+
+@pytest.fixture(scope="module")
+def packed(source):
+    """That bank as a file."""
+    told = export_bank(source, source.folder / "bank.zip")
     assert (told.cases, told.left_out) == (2, ())
-    return tmp_path / "bank.zip"
+    return source.folder / "bank.zip"
+
+
+@pytest.fixture
+def exported(packed, tmp_path):
+    """A copy of that file."""
+    return shutil.copy(packed, tmp_path / "bank.zip")
+
+
+@pytest.fixture
+def there(tmp_path):
+    """An empty bank, somebody else's."""
+    return Bank(tmp_path / "there")
 
 
 def rewritten(path, change):
@@ -81,8 +101,8 @@ def rewritten(path, change):
     return path
 
 
-def test_what_goes_out_comes_in_elsewhere_with_all_that_was_said_of_it(bank, exported, heads, tmp_path):
-    there = Bank(tmp_path / "there")
+def test_what_goes_out_comes_in_elsewhere_with_all_that_was_said_of_it(bank, source, exported, heads, tmp_path):
+    there = bank  # on each database
     told = import_bank(there, exported, "Bob")
     assert sorted(told.new) == sorted(case.case.id for case in heads) and told.refused == ()
     for case in heads:
@@ -95,14 +115,14 @@ def test_what_goes_out_comes_in_elsewhere_with_all_that_was_said_of_it(bank, exp
     assert (entry.tags, entry.notes) == (("exam",), "show first")
     lines = there.history(heads[0].case.id)
     assert [line.what for line in lines] == ["kept", "review", "tags", "notes", "imported"]
-    assert lines[1].at == bank.history(heads[0].case.id)[1].at and lines[-1].who == "Bob"
-    assert [case.id for case in there.list()] == [case.id for case in bank.list()]
+    assert lines[1].at == source.history(heads[0].case.id)[1].at and lines[-1].who == "Bob"
+    assert [case.id for case in there.list()] == [case.id for case in source.list()]
     assert there.recognise(heads[0].image.pixels).case_id == heads[0].case.id
     assert not (there.folder / "backgrounds").exists()  # a patient's slice never travels
+    assert export_bank(there, tmp_path / "again.zip").cases == 2
 
 
-def test_a_second_import_changes_nothing_and_what_is_here_wins(exported, heads, tmp_path):
-    there = Bank(tmp_path / "there")
+def test_a_second_import_changes_nothing_and_what_is_here_wins(there, exported, heads):
     import_bank(there, exported)
     kept, gone = (case.case.id for case in heads)
     there.review(kept, Review.REJECTED, "Bob", "too easy")
@@ -112,10 +132,10 @@ def test_a_second_import_changes_nothing_and_what_is_here_wins(exported, heads, 
     assert there.entry(kept).review is Review.REJECTED and there.find(Search(deleted=True)).total == 1
 
 
-def test_only_what_is_asked_for_is_exported_and_nothing_is_said(bank, exported, heads, tmp_path):
-    assert export_bank(bank, tmp_path / "some.zip", Search(tags=("exam",), limit=1)).cases == 1
+def test_only_what_is_asked_for_is_exported_and_a_file_of_nothing_is_not_made(source, tmp_path):
+    assert export_bank(source, tmp_path / "some.zip", Search(tags=("exam",), limit=1)).cases == 1
     with pytest.raises(MedDiffError, match="nothing to export"):
-        export_bank(bank, tmp_path / "none.zip", Search(text="banana"))
+        export_bank(source, tmp_path / "none.zip", Search(text="banana"))
     assert not (tmp_path / "none.zip").exists()
 
 
@@ -147,9 +167,8 @@ def unsealed(files, heads, with_stamp):
 
 
 @pytest.mark.parametrize(("with_stamp", "words"), [(True, "invisible mark"), (False, "words that mark it")])
-def test_pixels_that_were_never_sealed_do_not_come_in(exported, heads, tmp_path, with_stamp, words):
+def test_pixels_that_were_never_sealed_do_not_come_in(there, exported, heads, with_stamp, words):
     rewritten(exported, lambda files: unsealed(files, heads, with_stamp))
-    there = Bank(tmp_path / "there")
     told = import_bank(there, exported)
     assert told.new == (heads[1].case.id,)  # the other case is sound
     assert len(told.refused) == 1 and heads[0].case.id in told.refused[0] and words in told.refused[0]
@@ -182,8 +201,7 @@ def _bad_tag(files, heads):
     ("change", "words"),
     [(_other_twin, "twin picture is"), (_no_mask, "is missing"), (_renamed, "another case"), (_bad_tag, "no tag")],
 )
-def test_a_case_that_does_not_fit_together_is_refused_alone(exported, heads, tmp_path, change, words):
-    there = Bank(tmp_path / "there")
+def test_a_case_that_does_not_fit_together_is_refused_alone(there, exported, heads, change, words):
     told = import_bank(there, rewritten(exported, lambda files: change(files, heads)))
     assert told.new == (heads[1].case.id,) and words in told.refused[0]
 
@@ -203,15 +221,13 @@ def _bomb(files):
 @pytest.mark.parametrize(
     ("change", "words"), [(_traversal, "does not have"), (_absolute, "does not have"), (_bomb, "more than")]
 )
-def test_names_and_sizes_that_no_bank_has_refuse_the_whole_file(exported, tmp_path, change, words):
-    there = Bank(tmp_path / "there")
+def test_names_and_sizes_that_no_bank_has_refuse_the_whole_file(there, exported, change, words):
     with pytest.raises(MedDiffError, match=words):
         import_bank(there, rewritten(exported, change))
     assert there.list() == [] and not (there.folder / "objects").exists()
 
 
-def test_damage_is_told_and_nothing_is_imported(exported, tmp_path):
-    there = Bank(tmp_path / "there")
+def test_damage_is_told_and_nothing_is_imported(there, exported, tmp_path):
     whole = exported.read_bytes()
     place = whole.index(b"IDAT") + 200
     exported.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
@@ -225,8 +241,7 @@ def test_damage_is_told_and_nothing_is_imported(exported, tmp_path):
     assert there.list() == []
 
 
-def test_a_newer_layout_or_a_file_that_is_not_in_the_manifest_is_refused(exported, tmp_path):
-    there = Bank(tmp_path / "there")
+def test_a_newer_layout_or_a_file_that_is_not_in_the_manifest_is_refused(there, exported, tmp_path):
     with zipfile.ZipFile(exported) as archive:
         manifest = json.loads(archive.read("manifest.json"))
     for name, data, words in [
@@ -244,8 +259,7 @@ def test_a_newer_layout_or_a_file_that_is_not_in_the_manifest_is_refused(exporte
             import_bank(there, changed)
 
 
-def test_an_import_that_was_cut_off_goes_on(exported, heads, tmp_path, monkeypatch):
-    there = Bank(tmp_path / "there")
+def test_an_import_that_was_cut_off_goes_on(there, exported):
 
     class Stop(Exception):
         pass
