@@ -495,7 +495,9 @@ def _bank(args: argparse.Namespace) -> int:
                 print(f"  {name}: {value}")
     elif args.do == "history":
         for change in bank.history(args.case):
-            print(f"{change.at[:19]}  {change.who or '-':16s}  {change.what:8s}  {change.why}  {_said(change.after)}".rstrip())
+            print(
+                f"{change.at[:19]}  {change.who or '-':16s}  {change.what:8s}  {change.why}  {_said(change.after)}".rstrip()
+            )
     elif args.do == "review":
         bank.review(args.case, Review(args.state), args.who, args.why)
         print(f"{args.case} {args.state}")

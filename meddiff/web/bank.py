@@ -121,8 +121,8 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                 decided = gr.Dropdown(
                     [("All", ""), *REVIEWS], value="", label="Review", min_width=110, elem_id="md-bank-review"
                 )
-                smallest = gr.Number(None, label="From mm", minimum=0, min_width=80, elem_id="md-bank-from")
-                largest = gr.Number(None, label="To mm", minimum=0, min_width=80, elem_id="md-bank-to")
+                smallest = gr.Number(0, label="From mm", minimum=0, min_width=80, elem_id="md-bank-from")
+                largest = gr.Number(0, label="To mm (0: any)", minimum=0, min_width=80, elem_id="md-bank-to")
                 tagged = gr.Dropdown([], value=[], multiselect=True, label="Tags", min_width=140)
             gone = gr.Checkbox(False, label="Show the deleted cases instead", elem_id="md-bank-deleted")
             notice = gr.HTML()
@@ -175,7 +175,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         pathology, plane, status, text, decided, smallest, largest, tags, deleted = values
         return Search(
             pathology=pathology, plane=plane, status=status, text=text, review=Review(decided) if decided else None,
-            size_from_mm=smallest, size_to_mm=largest, tags=tuple(tags or ()), deleted=deleted, limit=PAGE,
+            size_from_mm=smallest or None, size_to_mm=largest or None, tags=tuple(tags or ()), deleted=deleted, limit=PAGE,
         )  # fmt: skip
 
     def fill(*values: Any) -> list[Any]:
@@ -193,7 +193,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         )
         if found.total:
             told = f"{found.total} case{'s' if found.total != 1 else ''}{shown_now}"
-        elif any(value not in ("", None, [], False) for value in values):
+        elif any(values):
             told = "No case fits these filters."
         else:
             told = "The bank is empty: keep a case on the Create page."

@@ -27,7 +27,11 @@ def make_case(
     measured_mm: float | None = None,
     pixels_seed: int | None = None,
 ) -> SealedCase:
-    """A sealed case with random pixels; `pixels_seed` gives the same request other pixels."""
+    """A sealed case with random pixels, too small for the invisible mark, whose making takes long.
+
+    Args:
+        pixels_seed: gives the same request other pixels.
+    """
     rng = np.random.default_rng(seed if pixels_seed is None else pixels_seed)
     finding = Finding(pathology=pathology, size_mm=size_mm)
     request = Request(seed=seed, sentence=f"case {seed}", findings=Findings(plane=plane, finding=finding))
@@ -41,7 +45,7 @@ def make_case(
     case = Case(id=request.case_id(), request=request, measurements=rows)
 
     def sealed(role):
-        pixels = np.zeros((128, 128), np.uint8)
+        pixels = np.zeros((120, 120), np.uint8)
         pixels[20:90, 30:100] = rng.integers(60, 200, (70, 70))
         record = Provenance(
             case_id=case.id,
@@ -53,7 +57,7 @@ def make_case(
         )
         return seal(pixels, record)
 
-    mask = np.zeros((128, 128), bool)
+    mask = np.zeros((120, 120), bool)
     mask[40:60, 40:70] = True
     return SealedCase(case, sealed("case"), sealed("twin"), mask)
 
@@ -136,7 +140,7 @@ def test_backgrounds_come_back_and_changed_ones_are_refused(bank):
 def test_a_case_without_a_lesion_keeps_its_two_roles(bank):
     kept = make_case(1)
     twin = kept.image.provenance.model_copy(update={"role": "twin"})
-    pixels = np.zeros((128, 128), np.uint8)
+    pixels = np.zeros((120, 120), np.uint8)
     pixels[20:90, 30:100] = 90
     twin = twin.model_copy(update={"pixel_sha256": pixel_sha256(pixels)})
     same = SealedCase(kept.case, seal(pixels, twin.model_copy(update={"role": "case"})), seal(pixels, twin), kept.mask)
