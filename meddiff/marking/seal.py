@@ -103,6 +103,7 @@ def seal(
             raise MedDiffError("A case and its twin are sealed together: they must have one id and one size.")
         box = beside.box
         stamped = copy_stamp(pixels, beside.pixels.astype(pixels.dtype), box)
+    provenance = provenance.model_copy(update={"sealed_sha256": pixel_sha256(stamped)})
     return SealedImage(stamped, provenance, spacing_mm, box, _KEY)
 
 

@@ -7,6 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from meddiff.case import pixel_sha256
 from meddiff.marking.provenance import png_text
 from meddiff.marking.seal import SealedImage, require_sealed
 from meddiff.marking.stamp import stamp
@@ -30,6 +31,7 @@ def thumbnail(sealed: SealedImage, width: int = 160) -> bytes:
     small = np.asarray(Image.fromarray(np.rint(grey).astype(np.uint8)).resize((width, rows), Image.Resampling.LANCZOS))
     stamped, box = stamp(small, sealed.provenance.case_id, avoid=np.ones(small.shape, bool))
     spacing = (sealed.spacing_mm[0] * sealed.height / rows, sealed.spacing_mm[1] * grey.shape[1] / width)
+    provenance = sealed.provenance.model_copy(update={"sealed_sha256": pixel_sha256(stamped)})
     buffer = io.BytesIO()
-    Image.fromarray(stamped).save(buffer, format="PNG", pnginfo=png_text(sealed.provenance, spacing, box))
+    Image.fromarray(stamped).save(buffer, format="PNG", pnginfo=png_text(provenance, spacing, box))
     return buffer.getvalue()

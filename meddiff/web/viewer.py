@@ -16,7 +16,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from meddiff.case import Case, Measurement, Status, Task
+from meddiff.case import Case, Measurement, Status, Task, pixel_sha256
 
 if TYPE_CHECKING:
     from meddiff.marking.seal import SealedCase, SealedImage
@@ -182,13 +182,15 @@ def shown_file(image: SealedImage, folder: Path) -> Path:
     if image.pixels.dtype == np.uint8:
         return picture_file(image, folder)
     from meddiff.exchange.atomic import write_atomic
-    from meddiff.exchange.png import png_info
+    from meddiff.marking.provenance import png_text
 
     path = folder / image.provenance.case_id / f"{image.provenance.case_id}-{image.provenance.role}-shown.png"
     if path.exists():
         return path
-    grey = Image.fromarray(eight_bits(image.pixels))
-    return write_atomic(path, lambda temporary: grey.save(temporary, format="PNG", pnginfo=png_info(image)))
+    grey = eight_bits(image.pixels)
+    record = image.provenance.model_copy(update={"sealed_sha256": pixel_sha256(grey)})
+    text = png_text(record, image.spacing_mm, image.box)
+    return write_atomic(path, lambda temporary: Image.fromarray(grey).save(temporary, format="PNG", pnginfo=text))
 
 
 def eight_bits(pixels: np.ndarray) -> np.ndarray:
