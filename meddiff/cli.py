@@ -141,6 +141,13 @@ def parser() -> argparse.ArgumentParser:
     again.add_argument("--precision", choices=("int8", "bf16", "fp32"), help="default: the precision it was made at")
     _text_encoder(again)
 
+    known = verb(
+        "verify", "tell whether a picture is from MedDiff, which case, how sure, and what was done to it", _verify
+    )
+    known.add_argument("path", type=Path, help="PNG, JPEG, DICOM, NIfTI, GIF or a screenshot; or a folder of them")
+    known.add_argument("--json", action="store_true", help="one JSON object a picture")
+    known.epilog = "exit code: 0 made by MedDiff, 1 not known (which does not mean real), 2 cannot be read, 3 altered or contradictory; of a folder the largest"
+
     verb("packs", "list the installed models", _packs)
 
     bank = verb("bank", "look after the kept cases", _bank)
@@ -389,6 +396,13 @@ def _rebuild(args: argparse.Namespace) -> int:
         return 0
     print(f"{report.case_id}: differs by up to {report.largest_difference} grey levels ({report.note})")
     return 1
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from meddiff.bank import Bank
+    from meddiff.verify import report
+
+    return report(args.path, Bank(), args.json)
 
 
 def _packs(args: argparse.Namespace) -> int:
