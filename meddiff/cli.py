@@ -7,6 +7,7 @@ import importlib
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,6 +160,15 @@ def parser() -> argparse.ArgumentParser:
     bank.add_argument("--plane", default="", help="only this plane")
     bank.add_argument("--status", default="", choices=("", "accepted", "rejected"), help="only this status")
     bank.add_argument("--text", default="", help="only where sentence or id holds this")
+
+    out = verb("send", "send cases to a PACS on the allowed list (MEDDIFF_PACS_ALLOWED), each instance once", _send)
+    out.add_argument(
+        "cases", nargs="*", help="ids in the bank (MD-...), or DICOM files that MedDiff wrote; none: ask only"
+    )
+    out.add_argument("--to", required=True, metavar="ADDRESS", help="https://host:port/path, or dicom+tls://host:port")
+    out.add_argument("--user", default="", help="name there; the password is MEDDIFF_PACS_PASSWORD, or asked for")
+    out.add_argument("--aet", default="MEDDIFF", help="our AE title, for dicom (default MEDDIFF)")
+    out.add_argument("--called-aet", default="ANY-SCP", help="the server's AE title, for dicom (default ANY-SCP)")
 
     text = verb("text", "exchange the text encoder", _text)
     text.add_argument(
@@ -440,6 +450,47 @@ def _bank(args: argparse.Namespace) -> int:
         bank.delete(args.case)
         print(f"{args.case} deleted")
     return 0
+
+
+def _send(args: argparse.Namespace) -> int:
+    from meddiff.bank import Bank
+    from meddiff.exchange.pacs import Target, check, send
+    from meddiff.exchange.target import require_allowed
+
+    # Settled before a password is asked for; it must not go where nothing may go.
+    target = Target(args.to, args.user, calling_aet=args.aet, called_aet=args.called_aet)
+    require_allowed(target)
+    if args.user:
+        target = replace(target, password=_password(f"Password of {args.user} at {target.server}: "))
+    if not args.cases:
+        check(target)
+        print(f"{target.server} answers")
+        return 0
+    ids = [name for name in args.cases if name.startswith("MD-") and not Path(name).suffix]
+    bank = Bank() if ids else None
+    what = [bank.open(name) if bank and name in ids else Path(name) for name in args.cases]
+
+    def progress(share: float, word: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{share:4.0%}  {word:24s}", end="\n" if share == 1 else "", file=sys.stderr, flush=True)
+
+    report = send(what, target, progress)
+    print(report)
+    for failure in report.failed:
+        print(f"meddiff: {failure.uid}: {failure.reason}", file=sys.stderr)
+    return 1 if report.failed else 0
+
+
+def _password(question: str) -> str:
+    from getpass import getpass
+
+    from meddiff.settings import settings
+
+    if (kept := settings().pacs_password) is not None:
+        return kept.get_secret_value()
+    if not sys.stdin.isatty():
+        raise MedDiffError("Give the password in MEDDIFF_PACS_PASSWORD: there is no terminal to ask at.")
+    return getpass(question)
 
 
 def _text(args: argparse.Namespace) -> int:

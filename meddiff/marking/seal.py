@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
 
 from meddiff.case import Case, MedDiffError, Provenance, pixel_sha256
+from meddiff.marking.code import VERSION, number_of
 from meddiff.marking.provenance import read_png
 from meddiff.marking.stamp import Language, StampBox, copy_stamp, stamp
+from meddiff.marking.watermark import can_carry, embed
 
 _KEY = object()  # only this module makes sealed images
 
@@ -30,7 +32,10 @@ class SealedImage:
     provenance: Provenance
     spacing_mm: tuple[float, float]
     box: StampBox
-    key: InitVar[object]  # no field: `dataclasses.replace` cannot carry it to other pixels
+    change: np.ndarray | None = field(
+        default=None, repr=False
+    )  # int32 [H, W], what the invisible mark added; only from `seal()`
+    key: InitVar[object] = None  # no field: `dataclasses.replace` cannot carry it to other pixels
 
     def __post_init__(self, key: object) -> None:
         if key is not _KEY:
@@ -79,7 +84,10 @@ def seal(
     Args:
         avoid: bool [H, W], where the stamp must not lie (lesion, edit region).
         language: of the stamp.
-        beside: the sealed case whose twin this is: its stamp's place is taken, so that nothing but the lesion differs.
+        beside: the sealed case whose twin this is: its stamp's place and its invisible mark are taken, so that nothing but the lesion differs.
+
+    The invisible mark (`watermark`) changes a pixel by two grey levels of 255 at most. A picture that is too small or too empty for it is sealed
+    without, and its provenance says so (`mark_version` None).
 
     Raises:
         MedDiffError: for other shapes or types, pixels that are not those the provenance names, or a twin that does
@@ -95,16 +103,28 @@ def seal(
         raise MedDiffError("These pixels are not those that the provenance names: seal what was made, unchanged.")
     if not provenance.created:
         provenance = provenance.model_copy(update={"created": datetime.now(UTC).isoformat(timespec="seconds")})
-    # The invisible mark goes here, before the stamp: it must lie in the whole picture.
-    if beside is None:
-        stamped, box = stamp(pixels, provenance.case_id, avoid, language)
+    if beside is not None and (
+        (beside.height, beside.pixels.shape[1]) != pixels.shape or beside.provenance.case_id != provenance.case_id
+    ):
+        raise MedDiffError("A case and its twin are sealed together: they must have one id and one size.")
+    # Before the stamp: the mark lies in the whole picture.
+    if beside is not None:
+        change = beside.change
     else:
-        if (beside.height, beside.pixels.shape[1]) != pixels.shape or beside.provenance.case_id != provenance.case_id:
-            raise MedDiffError("A case and its twin are sealed together: they must have one id and one size.")
+        change = embed(pixels, number_of(provenance.case_id)) if can_carry(pixels) else None
+    marked = pixels if change is None else _added(pixels, change)
+    if beside is None:
+        stamped, box = stamp(marked, provenance.case_id, avoid, language)
+    else:
         box = beside.box
-        stamped = copy_stamp(pixels, beside.pixels.astype(pixels.dtype), box)
-    provenance = provenance.model_copy(update={"sealed_sha256": pixel_sha256(stamped)})
-    return SealedImage(stamped, provenance, spacing_mm, box, _KEY)
+        stamped = copy_stamp(marked, beside.pixels.astype(pixels.dtype), box)
+    told = {"mark_version": None if change is None else VERSION, "sealed_sha256": pixel_sha256(stamped)}
+    return SealedImage(stamped, provenance.model_copy(update=told), spacing_mm, box, change, _KEY)
+
+
+def _added(pixels: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Pixels [H, W] and a change of them, within their type."""
+    return np.clip(pixels.astype(np.int64) + change, 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
 
 
 def reopen(data: bytes, sha256: str, name: str) -> SealedImage:
@@ -121,7 +141,7 @@ def reopen(data: bytes, sha256: str, name: str) -> SealedImage:
     """
     if hashlib.sha256(data).hexdigest() != sha256:
         raise MedDiffError(f"{name} is not what was kept.")
-    return SealedImage(*read_png(data, name), _KEY)
+    return SealedImage(*read_png(data, name), None, _KEY)
 
 
 @dataclass(frozen=True, eq=False)

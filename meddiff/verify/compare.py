@@ -286,7 +286,8 @@ def _geometry(
 
 def _curve(kept: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Median found level for each kept level: (curve, levels), both float [n]."""
-    edges = np.unique(np.quantile(kept, np.linspace(0, 1, 49)))
+    # By their numbers and by their range: few pixels are bright, and a window bends there.
+    edges = np.unique([*np.quantile(kept, np.linspace(0, 1, 49)), *np.linspace(kept.min(), kept.max(), 33)])
     if len(edges) < 3:
         return np.array([np.median(seen)] * 2), np.array([0.0, 255.0])
     which = np.clip(np.searchsorted(edges, kept, "right") - 1, 0, len(edges) - 2)
@@ -364,7 +365,7 @@ def _altered(expected: np.ndarray, seen: np.ndarray, valid: np.ndarray) -> list[
     # Where the picture is steep, half a pixel of misplacement makes this much.
     steep = ndimage.gaussian_gradient_magnitude(expected, 1.0)
     noise = float(np.median(apart[valid])) * 1.4826
-    beyond = ndimage.uniform_filter(np.maximum(apart - 0.7 * ndimage.maximum_filter(steep, 3), 0), 5)
+    beyond = ndimage.uniform_filter(np.maximum(apart - ndimage.maximum_filter(steep, 5), 0), 5)
     labels, count = ndimage.label(beyond > max(NOTICEABLE, 4 * noise))
     told = []
     if count:
