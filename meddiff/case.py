@@ -251,7 +251,9 @@ class Provenance(Record):
     pack_sha256: str
     pixel_sha256: str  # of the pixels before stamp and mark
     mark_version: int | None = None  # of the invisible mark; None: the picture is too small or too empty to carry it
-    sealed_sha256: str = ""  # of the pixels in this file, stamp and mark in them: `verify` compares; filled in by the seal
+    sealed_sha256: str = (
+        ""  # of the pixels in this file, stamp and mark in them: `verify` compares; filled in by the seal
+    )
     parent_sha256: str | None = None  # background given
     status: Status = Status.ACCEPTED
     reason: str = ""

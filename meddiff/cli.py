@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import importlib
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,24 +151,7 @@ def parser() -> argparse.ArgumentParser:
 
     verb("packs", "list the installed models", _packs)
 
-    bank = verb("bank", "look after the kept cases", _bank)
-    bank.add_argument(
-        "do", choices=("list", "show", "delete", "tidy"), help="list all, show or delete one, remove orphaned files"
-    )
-    bank.add_argument("case", nargs="?", help="id of the case, for show and delete")
-    bank.add_argument("--pathology", default="", help="only this pathology (key)")
-    bank.add_argument("--plane", default="", help="only this plane")
-    bank.add_argument("--status", default="", choices=("", "accepted", "rejected"), help="only this status")
-    bank.add_argument("--text", default="", help="only where sentence or id holds this")
-
-    out = verb("send", "send cases to a PACS on the allowed list (MEDDIFF_PACS_ALLOWED), each instance once", _send)
-    out.add_argument(
-        "cases", nargs="*", help="ids in the bank (MD-...), or DICOM files that MedDiff wrote; none: ask only"
-    )
-    out.add_argument("--to", required=True, metavar="ADDRESS", help="https://host:port/path, or dicom+tls://host:port")
-    out.add_argument("--user", default="", help="name there; the password is MEDDIFF_PACS_PASSWORD, or asked for")
-    out.add_argument("--aet", default="MEDDIFF", help="our AE title, for dicom (default MEDDIFF)")
-    out.add_argument("--called-aet", default="ANY-SCP", help="the server's AE title, for dicom (default ANY-SCP)")
+    _bank_parser(verb("bank", "look after the kept cases", _bank))
 
     text = verb("text", "exchange the text encoder", _text)
     text.add_argument(
@@ -198,6 +181,70 @@ def parser() -> argparse.ArgumentParser:
         # The recipes' own arguments need their modules, and torch with them: only the one that is asked for is loaded.
         recipes.add_parser(name, help=what, add_help=False).set_defaults(act=None)
     return top
+
+
+def _bank_parser(bank: argparse.ArgumentParser) -> None:
+    """What can be done with kept cases, one verb each."""
+    acts = bank.add_subparsers(dest="do", required=True, metavar="WHAT")
+
+    def act(name: str, what: str, case: bool = False, who: bool = False) -> argparse.ArgumentParser:
+        made = acts.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+        if case:
+            made.add_argument("case", metavar="CASE", help="its id, MD-...")
+        if who:
+            made.add_argument(
+                "--who",
+                default=getpass.getuser(),
+                metavar="NAME",
+                help="who does it (default: you, as the computer knows you)",
+            )
+        return made
+
+    def filters(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--pathology", default="", help="only this pathology (key)")
+        made.add_argument("--plane", default="", choices=("", *(p.value for p in Plane)), help="only this plane")
+        made.add_argument(
+            "--status", default="", choices=("", "accepted", "rejected"), help="only this verdict of the check"
+        )
+        made.add_argument("--review", choices=("draft", "approved", "rejected"), help="only in this state of review")
+        made.add_argument("--from-mm", type=float, metavar="MM", help="longest diameter at least this")
+        made.add_argument("--to-mm", type=float, metavar="MM", help="longest diameter at most this")
+        made.add_argument("--tag", action="append", default=[], help="only with this tag; several: with all of them")
+        made.add_argument("--text", default="", help="only where sentence, id, tags or notes hold these words")
+        made.add_argument("--deleted", action="store_true", help="the deleted cases instead")
+        made.add_argument(
+            "--sort", default="newest", choices=("newest", "oldest", "largest", "smallest"), help="default newest"
+        )
+
+    listed = act("list", "list the cases that fit")
+    filters(listed)
+    listed.add_argument("--limit", type=int, default=100, help="at most so many (default 100)")
+    listed.add_argument("--offset", type=int, default=0, help="pass over so many first")
+    shown = act("show", "show what was asked, what was measured, and what people said", case=True)
+    shown.add_argument("--version", type=int, help="an older making of the case (default: the newest)")
+    act("history", "show every change of a case: when, who, what, why", case=True)
+    reviewed = act("review", "approve or reject a case, or make it a draft again", case=True, who=True)
+    reviewed.add_argument("state", choices=("draft", "approved", "rejected"))
+    reviewed.add_argument("--why", default="", help="the reason; needed for approved and rejected")
+    tagged = act("tag", "add and remove tags", case=True, who=True)
+    tagged.add_argument("tags", nargs="*", metavar="TAG", help="to add")
+    tagged.add_argument(
+        "--remove", action="append", default=[], metavar="TAG", help="to remove; may be given several times"
+    )
+    noted = act("note", "write the notes of a case, over what was there", case=True, who=True)
+    noted.add_argument("notes")
+    gone = act("delete", "take a case out of sight; undo brings it back", case=True, who=True)
+    gone.add_argument("--why", default="", help="the reason")
+    act("undo", "take back the last change of a case", case=True, who=True)
+    tidy = act("tidy", "remove files that no case needs")
+    tidy.add_argument(
+        "--deleted-days", type=float, metavar="N", help="also remove for good the cases deleted more than N days ago"
+    )
+    out = act("export", "write the cases that fit into one file, with all that was said of them")
+    out.add_argument("file", type=Path, metavar="FILE.zip")
+    filters(out)
+    taken = act("import", "take in the cases of an exported file; each picture must carry its mark", who=True)
+    taken.add_argument("file", type=Path, metavar="FILE.zip")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -432,65 +479,78 @@ def _packs(args: argparse.Namespace) -> int:
 
 
 def _bank(args: argparse.Namespace) -> int:
-    from meddiff.bank import Bank
+    from meddiff.bank import Bank, Review, Search, Sort, archive
 
     bank = Bank()
+    if args.do in ("list", "export"):
+        wanted = Search(
+            pathology=args.pathology, plane=args.plane, status=args.status, text=args.text, tags=tuple(args.tag),
+            review=Review(args.review) if args.review else None, size_from_mm=args.from_mm, size_to_mm=args.to_mm,
+            deleted=args.deleted, sort=Sort(args.sort), limit=getattr(args, "limit", 100), offset=getattr(args, "offset", 0),
+        )  # fmt: skip
     if args.do == "list":
-        for case in bank.list(args.pathology, args.plane, args.status, args.text):
-            print(f"{case.id}  {case.status.value:8s}  {case.created}  {case.request.sentence}")
-        return 0
-    if args.do == "tidy":
-        print(f"{bank.tidy()} orphaned files removed")
-        return 0
-    if not args.case:
-        raise MedDiffError(f"Name the case: meddiff bank {args.do} MD-...")
-    if args.do == "show":
-        print(table(bank.open(args.case)))
+        found = bank.find(wanted)
+        for entry in found.entries:
+            size = f"{entry.size_mm:.0f} mm" if entry.size_mm else ""
+            tags = f"  [{', '.join(entry.tags)}]" if entry.tags else ""
+            case = entry.case
+            print(
+                f"{case.id}  {case.status.value:8s}  {entry.review.value:8s}  {size:>6s}  {case.request.sentence}{tags}"
+            )
+        if found.total > len(found.entries):
+            print(f"{len(found.entries)} of {found.total}; --offset and --limit reach the others", file=sys.stderr)
+    elif args.do == "show":
+        print(table(bank.open(args.case, args.version)))
+        entry = bank.entry(args.case)
+        said = f" by {entry.reviewer}: {entry.why}" if entry.reviewer else ""
+        print(f"  version {args.version or entry.version} of {entry.versions}; {entry.review.value}{said}")
+        for name, value in (("tags", ", ".join(entry.tags)), ("notes", entry.notes)):
+            if value:
+                print(f"  {name}: {value}")
+    elif args.do == "history":
+        for change in bank.history(args.case):
+            print(f"{change.at[:19]}  {change.who or '-':16s}  {change.what:8s}  {change.why}  {_said(change.after)}".rstrip())
+    elif args.do == "review":
+        bank.review(args.case, Review(args.state), args.who, args.why)
+        print(f"{args.case} {args.state}")
+    elif args.do == "tag":
+        print(f"{args.case} tags: {', '.join(bank.tag(args.case, args.tags, args.remove, args.who)) or 'none'}")
+    elif args.do == "note":
+        bank.set_notes(args.case, args.notes, args.who)
+        print(f"{args.case} noted")
+    elif args.do == "delete":
+        bank.delete(args.case, args.who, args.why)
+        print(f"{args.case} deleted; `meddiff bank undo {args.case}` brings it back")
+    elif args.do == "undo":
+        print(f"{args.case}: undone: {bank.undo(args.case, args.who)}")
+    elif args.do == "tidy":
+        cases = 0 if args.deleted_days is None else bank.deleted_before(args.deleted_days)
+        print(f"{bank.tidy(args.deleted_days)} files removed" + (f", {cases} cases gone for good" if cases else ""))
+    elif args.do == "export":
+        out = archive.export_bank(bank, args.file, wanted)
+        print(f"{out.cases} case{'' if out.cases == 1 else 's'} written to {args.file}")
+        if out.on_slices:
+            print(
+                f"{out.on_slices} of them stand on a slice that was given, and show it: give them away only if you may."
+            )
+        for line in out.left_out:
+            print(f"left out: {line}", file=sys.stderr)
+        return 1 if out.left_out else 0
     else:
-        bank.delete(args.case)
-        print(f"{args.case} deleted")
+        taken = archive.import_bank(bank, args.file, args.who)
+        print(f"{len(taken.new)} new, {len(taken.new_version)} with a new version, {len(taken.there)} were there")
+        for line in taken.refused:
+            print(f"refused: {line}", file=sys.stderr)
+        return 1 if taken.refused else 0
     return 0
 
 
-def _send(args: argparse.Namespace) -> int:
-    from meddiff.bank import Bank
-    from meddiff.exchange.pacs import Target, check, send
-    from meddiff.exchange.target import require_allowed
-
-    # Settled before a password is asked for; it must not go where nothing may go.
-    target = Target(args.to, args.user, calling_aet=args.aet, called_aet=args.called_aet)
-    require_allowed(target)
-    if args.user:
-        target = replace(target, password=_password(f"Password of {args.user} at {target.server}: "))
-    if not args.cases:
-        check(target)
-        print(f"{target.server} answers")
-        return 0
-    ids = [name for name in args.cases if name.startswith("MD-") and not Path(name).suffix]
-    bank = Bank() if ids else None
-    what = [bank.open(name) if bank and name in ids else Path(name) for name in args.cases]
-
-    def progress(share: float, word: str) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{share:4.0%}  {word:24s}", end="\n" if share == 1 else "", file=sys.stderr, flush=True)
-
-    report = send(what, target, progress)
-    print(report)
-    for failure in report.failed:
-        print(f"meddiff: {failure.uid}: {failure.reason}", file=sys.stderr)
-    return 1 if report.failed else 0
-
-
-def _password(question: str) -> str:
-    from getpass import getpass
-
-    from meddiff.settings import settings
-
-    if (kept := settings().pacs_password) is not None:
-        return kept.get_secret_value()
-    if not sys.stdin.isatty():
-        raise MedDiffError("Give the password in MEDDIFF_PACS_PASSWORD: there is no terminal to ask at.")
-    return getpass(question)
+def _said(after: dict[str, object]) -> str:
+    """What a change made of a case, in a few words."""
+    return "; ".join(
+        f"{name}: {value[0] if name == 'review' and isinstance(value, list) else value}"
+        for name, value in after.items()
+    )
 
 
 def _text(args: argparse.Namespace) -> int:

@@ -42,6 +42,35 @@ def test_keep_list_show_rebuild_delete(tiny_house, capsys):
     assert main(["bank", "show", name]) == 2
 
 
+def test_the_bank_is_looked_after_at_the_command_line(tiny_house, capsys):
+    from meddiff.bank import Bank
+    from tests.bank.test_archive import make_head
+
+    name, out = Bank().keep(make_head(1)), str(tiny_house / "bank.zip")
+    for arguments, code, words in [
+        (["review", name, "approved", "--who", "Ann"], 2, "why"),
+        (["review", name, "approved", "--who", "Ann", "--why", "typical"], 0, "approved"),
+        (["tag", name, "exam", "easy"], 0, "easy, exam"),
+        (["note", name, "show first"], 0, "noted"),
+        (["list", "--review", "approved", "--tag", "exam", "--text", "first"], 0, name),
+        (["show", name], 0, "approved by Ann: typical"),
+        (["export", out, "--tag", "exam"], 0, "1 case written"),
+        (["delete", name], 0, f"bank undo {name}"),
+        (["list", "--deleted"], 0, name),
+        (["show", name], 2, "was deleted"),
+        (["undo", name], 0, "undone: deleted"),
+        (["import", out], 0, "0 new"),
+        (["history", name], 0, "typical"),
+        (["delete", name], 0, "deleted"),
+        (["tidy", "--deleted-days", "0"], 0, "1 cases gone for good"),
+        (["import", out], 0, "1 new"),
+        (["show", name], 0, "approved by Ann"),
+    ]:
+        assert main(["bank", *arguments]) == code, arguments
+        said = capsys.readouterr()
+        assert words in said.out + said.err, arguments
+
+
 def test_insert_and_remove_on_an_own_slice_are_rebuilt_from_the_file_alone(tiny_house, phantom, phantom_mask, capsys):
     scan, outline, out = tiny_house / "scan.png", tiny_house / "outline.png", tiny_house / "out"
     Image.fromarray((phantom * 255).astype(np.uint8)).save(scan)
@@ -68,7 +97,10 @@ def test_insert_and_remove_on_an_own_slice_are_rebuilt_from_the_file_alone(tiny_
         (["insert", SENTENCE, "--out", "{out}", "--background", "{out}/none.dcm"], "no file"),
         (["generate", SENTENCE, "--out", "{out}", "--redraws", "-1"], "redraws"),
         (["rebuild", "MD-000000000000"], "no case"),
-        (["bank", "show"], "Name the case"),
+        (["bank", "show", "MD-000000000000"], "no case"),
+        (["bank", "review", "MD-000000000000", "approved"], "no case"),
+        (["bank", "import", "{out}/none.zip"], "no file"),
+        (["bank", "list", "--from-mm", "30", "--to-mm", "20"], "above the largest"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_two(tiny_house, capsys, arguments, words):

@@ -169,7 +169,11 @@ def test_a_sentence_becomes_a_case_that_is_kept_and_downloaded_with_its_origin(p
     page.get_by_text(provenance.case_id).locator("visible=true").first.click()
     page.wait_for_selector("#md-bank-view .md-head")
     page.click("#md-delete")
-    page.click("#md-delete-sure")
+    page.get_by_text("The bank is empty").wait_for()
+    page.click("#md-undo")
+    page.get_by_text("1 case").wait_for()
+    page.wait_for_selector("#md-bank-view .md-head")
+    page.click("#md-delete")
     page.get_by_text("The bank is empty").wait_for()
 
 
@@ -193,6 +197,55 @@ def test_a_damaged_case_is_crossed_out_among_the_pictures_and_says_why_when_it_i
     bank = Bank(folder / "bank")
     (case,) = bank.list(text="31 mm")
     bank.delete(case.id)
+
+
+def test_a_case_is_reviewed_found_deleted_found_again_and_carried_away(page, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    from meddiff.bank import Bank, Review
+    from tests.bank.test_archive import make_head
+
+    bank = Bank(folder / "bank")
+    name = bank.keep(make_head(5))
+    page.get_by_role("tab", name="Case bank").click()
+    page.locator("#md-bank-pictures img").first.click()
+    page.wait_for_selector("#md-bank-view .md-head")
+    page.locator("#md-review").get_by_label("Approved").check()
+    page.click("#md-save")
+    page.get_by_text("Say who reviews").first.wait_for()  # nothing is approved by nobody
+    page.fill("#md-who input, #md-who textarea", "Dr. Ann Lee")
+    page.fill("#md-why input, #md-why textarea", "typical ring")
+    page.fill("#md-tags input, #md-tags textarea", "exam, week 3")
+    page.click("#md-save")
+    page.get_by_text("approved by Dr. Ann Lee").wait_for()
+    entry = bank.entry(name)
+    assert (entry.review, entry.why, entry.tags) == (Review.APPROVED, "typical ring", ("exam", "week 3"))
+
+    bank.tag(name, ["somebody else's".replace("'", "")], who="Bob")
+    page.fill("#md-notes input, #md-notes textarea", "mine")
+    page.click("#md-save")
+    page.get_by_text("was changed by Bob").first.wait_for()
+    assert bank.entry(name).notes == ""
+
+    page.fill("#md-search textarea, #md-search input", "week 3")
+    page.keyboard.press("Enter")
+    page.get_by_text("1 case").first.wait_for()
+    page.get_by_text("Carry this list elsewhere").click()
+    page.click("#md-export")
+    page.get_by_text("1 case in the file").wait_for()
+    with page.expect_download() as waiting:
+        page.click("#md-export-file")
+    waiting.value.save_as(tmp_path / "bank.zip")
+
+    bank.delete(name)
+    page.set_input_files("#md-import input[type=file], input[type=file][accept='.zip']", tmp_path / "bank.zip")
+    page.get_by_text("1 were there").wait_for()
+    page.get_by_label("Show the deleted cases instead").check()
+    page.locator("#md-bank-pictures img").first.click()
+    page.get_by_text("This case is deleted").wait_for()
+    page.click("#md-undo")
+    page.get_by_text("Review: approved").wait_for()
+    assert bank.entry(name).deleted == ""
+    bank.delete(name)
+    bank.tidy(deleted_days=0)
 
 
 def test_a_sentence_nobody_understands_is_answered_in_words_and_stays_in_its_box(page) -> None:  # type: ignore[no-untyped-def]
