@@ -134,7 +134,13 @@ def parser() -> argparse.ArgumentParser:
     _on_background(make)
 
     again = verb("rebuild", "make a kept case again and compare: same request, same pixels", _rebuild)
-    again.add_argument("case", help="id in the bank (MD-...), or a PNG that MedDiff wrote")
+    again.add_argument(
+        "case", help="id in the bank (MD-...), or a PNG, DICOM, NIfTI or record (JSON) that MedDiff wrote"
+    )
+    again.add_argument("--out", type=Path, metavar="DIR", help="folder for the case made again")
+    again.add_argument(
+        "--format", action="append", choices=("png", "dicom", "nifti"), help="may be given several times (default png)"
+    )
     again.add_argument(
         "--background", type=Path, metavar="FILE", help="the slice it was made on, for insert and remove"
     )
@@ -422,16 +428,15 @@ def _remove(args: argparse.Namespace) -> int:
 
 def _rebuild(args: argparse.Namespace) -> int:
     from meddiff.bank import Bank
-    from meddiff.exchange.png import read_png_record
-    from meddiff.synthesis.rebuild import rebuild, rebuild_picture
+    from meddiff.synthesis.rebuild import old_pixels, read_record, rebuild, rebuild_record
     from meddiff.synthesis.studio import Studio
 
     background = _background(args)
     path = Path(args.case)
-    if path.suffix == ".png":
-        provenance, _, _ = read_png_record(path)
+    if path.suffix or path.is_file():
+        provenance = read_record(path)
         studio = Studio(provenance.request.pack, args.precision or provenance.request.precision, args.text_encoder)
-        report = rebuild_picture(path, studio, background)
+        report = rebuild_record(provenance, studio, background, old_pixels(path))
     else:
         bank = Bank()
         kept = bank.open(args.case)
@@ -448,10 +453,17 @@ def _rebuild(args: argparse.Namespace) -> int:
                 plane=request.findings.plane,
             )
         report = rebuild(kept, studio, background)
+    if args.out:
+        write_case(report.sealed, args.out, args.format or ["png"])
     if report.identical:
         print(f"{report.case_id}: identical")
         return 0
-    print(f"{report.case_id}: differs by up to {report.largest_difference} grey levels ({report.note})")
+    apart = (
+        f"by up to {report.largest_difference} grey levels"
+        if report.largest_difference is not None
+        else "in its hash; by how much cannot be said without the old picture"
+    )
+    print(f"{report.case_id}: differs {apart} ({report.note})")
     return 1
 
 
@@ -509,7 +521,9 @@ def _bank(args: argparse.Namespace) -> int:
                 print(f"  {name}: {value}")
     elif args.do == "history":
         for change in bank.history(args.case):
-            print(f"{change.at[:19]}  {change.who or '-':16s}  {change.what:8s}  {change.why}  {_said(change.after)}".rstrip())
+            print(
+                f"{change.at[:19]}  {change.who or '-':16s}  {change.what:8s}  {change.why}  {_said(change.after)}".rstrip()
+            )
     elif args.do == "review":
         bank.review(args.case, Review(args.state), args.who, args.why)
         print(f"{args.case} {args.state}")

@@ -357,10 +357,7 @@ def _nifti(path: Path) -> Opened:
 
 def _mark_in(pixels: np.ndarray) -> Reading | None:
     """The invisible mark of the whole picture, or of the picture inside a screenshot."""
-    try:
-        from meddiff.marking.detect import read_mark
-    except ImportError:  # until the mark has landed
-        return None
+    from meddiff.marking.detect import read_mark
 
     return next((found for part in parts(pixels) if (found := read_mark(pixels[part]))), None)
 
@@ -397,8 +394,6 @@ def parts(pixels: np.ndarray) -> list[tuple[slice, slice]]:
 
 
 def _fingerprint(pixels: np.ndarray, bank: Bank) -> Evidence | None:
-    if not hasattr(bank, "recognise"):  # until the fingerprint has landed
-        return None
     grey = pixels if pixels.dtype in (np.uint8, np.uint16) else _in_bytes(pixels)
     found = [seen for part in parts(grey) if (seen := bank.recognise(grey[part])) is not None]
     if not found:
@@ -548,7 +543,7 @@ def _quarrels(
     if len(set(named.values())) > 1:
         who = ", ".join(f"the {witness} {case_id}" for witness, case_id in named.items())
         found.append(Change("contradiction", f"The witnesses name different cases: {who}.", False))
-    marked = record is not None and getattr(record, "mark_version", None) is not None
+    marked = record is not None and record.mark_version is not None
     if record and reading is None and marked and not on_kept and not named.get("fingerprint"):
         found.append(
             Change(
