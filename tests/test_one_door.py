@@ -27,7 +27,7 @@ MAY_ENCODE = {
     "marking": "the seal itself",
     "bank": "sealed pictures, and backgrounds for rebuilding that are never served",
     "training": "nobody imports it but the command line",
-    "web/bank.py": "the archive of sealed cases",
+    "web/bank.py": "a crossed-out tile where a case is damaged",
     "web/viewer.py": "a sealed image in eight bits",
     "diffusion": "weights",
     "conditions": "outlines",

@@ -544,7 +544,7 @@ def _quarrels(
         who = ", ".join(f"the {witness} {case_id}" for witness, case_id in named.items())
         found.append(Change("contradiction", f"The witnesses name different cases: {who}.", False))
     marked = record is not None and record.mark_version is not None
-    if record and reading is None and marked and not on_kept and not named.get("fingerprint"):
+    if record and reading is None and marked and not same and not on_kept and not named.get("fingerprint"):
         found.append(
             Change(
                 "mark missing",
