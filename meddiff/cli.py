@@ -134,13 +134,26 @@ def parser() -> argparse.ArgumentParser:
     _on_background(make)
 
     again = verb("rebuild", "make a kept case again and compare: same request, same pixels", _rebuild)
-    again.add_argument("case", help="id in the bank (MD-...), or a PNG that MedDiff wrote")
+    again.add_argument(
+        "case", help="id in the bank (MD-...), or a PNG, DICOM, NIfTI or record (JSON) that MedDiff wrote"
+    )
+    again.add_argument("--out", type=Path, metavar="DIR", help="folder for the case made again")
+    again.add_argument(
+        "--format", action="append", choices=("png", "dicom", "nifti"), help="may be given several times (default png)"
+    )
     again.add_argument(
         "--background", type=Path, metavar="FILE", help="the slice it was made on, for insert and remove"
     )
     again.add_argument("--slice", type=int, metavar="N", help="which slice or frame of a volume")
     again.add_argument("--precision", choices=("int8", "bf16", "fp32"), help="default: the precision it was made at")
     _text_encoder(again)
+
+    known = verb(
+        "verify", "tell whether a picture is from MedDiff, which case, how sure, and what was done to it", _verify
+    )
+    known.add_argument("path", type=Path, help="PNG, JPEG, DICOM, NIfTI, GIF or a screenshot; or a folder of them")
+    known.add_argument("--json", action="store_true", help="one JSON object a picture")
+    known.epilog = "exit code: 0 made by MedDiff, 1 not known (which does not mean real), 2 cannot be read, 3 altered or contradictory; of a folder the largest"
 
     verb("packs", "list the installed models", _packs)
 
@@ -415,16 +428,15 @@ def _remove(args: argparse.Namespace) -> int:
 
 def _rebuild(args: argparse.Namespace) -> int:
     from meddiff.bank import Bank
-    from meddiff.exchange.png import read_png_record
-    from meddiff.synthesis.rebuild import rebuild, rebuild_picture
+    from meddiff.synthesis.rebuild import old_pixels, read_record, rebuild, rebuild_record
     from meddiff.synthesis.studio import Studio
 
     background = _background(args)
     path = Path(args.case)
-    if path.suffix == ".png":
-        provenance, _, _ = read_png_record(path)
+    if path.suffix or path.is_file():
+        provenance = read_record(path)
         studio = Studio(provenance.request.pack, args.precision or provenance.request.precision, args.text_encoder)
-        report = rebuild_picture(path, studio, background)
+        report = rebuild_record(provenance, studio, background, old_pixels(path))
     else:
         bank = Bank()
         kept = bank.open(args.case)
@@ -441,11 +453,25 @@ def _rebuild(args: argparse.Namespace) -> int:
                 plane=request.findings.plane,
             )
         report = rebuild(kept, studio, background)
+    if args.out:
+        write_case(report.sealed, args.out, args.format or ["png"])
     if report.identical:
         print(f"{report.case_id}: identical")
         return 0
-    print(f"{report.case_id}: differs by up to {report.largest_difference} grey levels ({report.note})")
+    apart = (
+        f"by up to {report.largest_difference} grey levels"
+        if report.largest_difference is not None
+        else "in its hash; by how much cannot be said without the old picture"
+    )
+    print(f"{report.case_id}: differs {apart} ({report.note})")
     return 1
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from meddiff.bank import Bank
+    from meddiff.verify import report
+
+    return report(args.path, Bank(), args.json)
 
 
 def _packs(args: argparse.Namespace) -> int:

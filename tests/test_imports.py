@@ -26,12 +26,13 @@ ALLOWED: dict[str, set[str]] = {
     "exchange": BASE | {"marking"},  # below `bank`, which stores what the PNG writer writes
     "synthesis": BASE | {"imaging", "conditions", "diffusion", "marking", "exchange"},
     "bank": BASE | {"marking", "exchange"},
+    "verify": BASE | {"imaging", "marking", "exchange", "bank"},
     "teaching": MAKERS | {"bank", "exchange"},
     "stress": MAKERS | {"bank", "exchange"},
     "evaluation": MAKERS | {"bank"},
     "training": MAKERS | {"evaluation"},
-    "web": MAKERS | {"bank", "exchange", "teaching", "stress", "evaluation"},
-    "cli": MAKERS | {"bank", "exchange", "teaching", "stress", "evaluation", "training"},
+    "web": MAKERS | {"bank", "exchange", "teaching", "stress", "evaluation", "verify"},
+    "cli": MAKERS | {"bank", "exchange", "teaching", "stress", "evaluation", "training", "verify"},
     "__main__": {"cli"},
 }
 

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meddiff.case import MedDiffError
 from meddiff.settings import settings
-from meddiff.web import about, bank, create, viewer
+from meddiff.web import about, bank, create, verify, viewer
 from meddiff.web.models import Models
 from meddiff.web.style import CSS, FOOTER, theme
 
@@ -67,6 +67,8 @@ def build(models: Models, files: Path) -> gr.Blocks:
                 fields = create.build(models, files)
             with gr.Tab("Case bank") as bank_tab:
                 fill, filters, filled = bank.build(files)
+            with gr.Tab("Verify"):
+                verify.build(files)
             with gr.Tab("About"):
                 tell, told = about.build(models)
         gr.HTML(f'<div class="md-foot" role="contentinfo">{FOOTER}</div>', elem_classes="md-footer-slot")

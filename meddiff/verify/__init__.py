@@ -1,0 +1,7 @@
+"""Is a picture from MedDiff, which case is it, how sure is that, and what was done to it since?"""
+
+from meddiff.verify.compare import Change
+from meddiff.verify.text import report
+from meddiff.verify.verdict import Answer, Evidence, Verdict, verify_file, verify_folder
+
+__all__ = ["Answer", "Change", "Evidence", "Verdict", "report", "verify_file", "verify_folder"]
