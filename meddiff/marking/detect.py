@@ -16,7 +16,7 @@ from scipy import fft, ndimage
 from meddiff.marking.code import CHANCE, VERSION, case_id_of, decode
 from meddiff.marking.watermark import ACROSS, SYNC, TILE, analysed, pattern, resized
 
-SCALE_STEP = 1.005  # from one scale to the next: the pattern moves half a cycle at most over two tiles
+SCALE_STEP = 1.0045  # from one scale to the next: the pattern moves half a cycle at most over two tiles
 LADDER = 1.2  # from one analysed size to the next
 PEAKS = 6  # shifts taken from one geometry
 ATTEMPTS = 128  # words decoded at a stage
@@ -80,11 +80,13 @@ def read_mark(picture: np.ndarray) -> Reading | None:
     picture = np.asarray(picture)
     if picture.ndim != 2 or min(picture.shape) < 48 or not np.isfinite(picture).all():
         return None
-    search = _Search(picture)
+    search = Search(picture)
     return next((found for stage in search.stages() if (found := search.decoded(stage))), None)
 
 
-class _Search:
+class Search:
+    """One picture and every way in which a mark might lie in it."""
+
     def __init__(self, picture: np.ndarray) -> None:
         grey = picture.astype(np.float32)
         if picture.dtype != np.uint8:
@@ -105,7 +107,7 @@ class _Search:
         yield [c for g in whole for turned in (False, True) for c in self._candidates(g, turned, 2 * PEAKS)]
         # Cut out of a picture of a usual size and not resized.
         cut = [_Geometry(tile * self.shrunk) for tile in (128.0, 256.0, 192.0, 160.0)]
-        yield self._best(c for g in cut for c in self._candidates(g))
+        yield self._best(c for g in cut for c in self._candidates(g, peaks=ATTEMPTS // len(cut)))
         scales = short / ACROSS * np.geomspace(0.3, 2.4, round(np.log(2.4 / 0.3) / np.log(SCALE_STEP)))
         yield self._best(c for tile in scales for c in self._candidates(_Geometry(float(tile))))
         angles = [a for a in np.arange(-3.75, 3.76, 0.25) if a]
@@ -156,11 +158,21 @@ class _Search:
         found = []
         for place in np.argpartition(strength, -peaks)[-peaks:]:
             flip, row, column = (int(at) for at in np.unravel_index(place, match.shape))
-            inverted = bool(match[flip, row, column] < 0)
-            turn = np.exp(2j * np.pi * (rows * row + columns * column) / TILE) * (-1 if inverted else 1)
+            sign = -1 if match.ravel()[place] < 0 else 1
+            shift = self._between(sign * seen[flip], row, column)
+            turn = sign * np.exp(2j * np.pi * (rows * shift[0] + columns * shift[1]) / TILE)
             up, side = flips[flip]
-            found.append(_Candidate(float(strength[place]), geometry, turned, up, side, inverted, seen[flip] * turn))
+            found.append(_Candidate(float(strength[place]), geometry, turned, up, side, sign < 0, seen[flip] * turn))
         return found
+
+    def _between(self, seen: np.ndarray, row: int, column: int) -> tuple[float, float]:
+        """The shift in half samples, around one in whole samples, at which the known frequencies agree best."""
+        halves = np.array([-0.5, 0.0, 0.5])
+        down = np.exp(2j * np.pi * np.outer(row + halves, self.marks.rows[:SYNC]) / TILE)
+        along = np.exp(2j * np.pi * np.outer(column + halves, self.marks.columns[:SYNC]) / TILE)
+        known = seen[:SYNC] * np.conj(self.marks.phase[:SYNC]) * (1 - 1j)
+        best = int(((down * known) @ along.T).real.argmax())
+        return row + halves[best // 3], column + halves[best % 3]
 
     def _tile(self, geometry: _Geometry) -> np.ndarray:
         """All tiles of the analysed picture added up, [TILE, TILE]."""

@@ -83,7 +83,7 @@ def seal(
     """Marks pixels [H, W] uint8 or uint16 as synthetic, once and for ever.
 
     Args:
-        avoid: bool [H, W], where the stamp must not lie (lesion, edit region).
+        avoid: bool [H, W], where neither stamp nor invisible mark may lie: the lesion.
         language: of the stamp.
         beside: the sealed case whose twin this is: its stamp's place and its invisible mark are taken, so that nothing but the lesion differs.
 
@@ -112,7 +112,7 @@ def seal(
     if beside is not None:
         change = beside.change
     else:
-        change = embed(pixels, number_of(provenance.case_id)) if can_carry(pixels) else None
+        change = embed(pixels, number_of(provenance.case_id), avoid) if can_carry(pixels) else None
     marked = pixels if change is None else _added(pixels, change)
     if beside is None:
         stamped, box = stamp(marked, provenance.case_id, avoid, language)

@@ -1,10 +1,10 @@
 """The invisible mark: a pattern of at most two grey levels that says which case a picture is, and outlives what happens to pictures.
 
 The pattern is a tile of 128 x 128 samples that repeats over the picture, two tiles along its short side. It lies in the luminance
-between 10 and 30 cycles a tile: below, anatomy drowns it, above, JPEG and small windows remove it. Each spatial frequency is one complex number whose phase carries two bits; some are known beforehand and find scale, shift and flips (`detect`), the others say the
+between 11 and 34 cycles a tile: below, anatomy drowns it, above, JPEG and small windows remove it. Each spatial frequency is one complex number whose phase carries two bits; some are known beforehand and find scale, shift and flips (`detect`), the others say the
 code word of the case id (`code`).
 
-`embed` knows the picture and works against it: it tries what the reader will see (as it is, after JPEG, in a narrow window, in each corner alone) and
+`embed` knows the picture and works against it: it tries what the reader will see (as it is, after JPEG, in a narrow window, in each half alone) and
 spends its two grey levels on the bits that would be read worst, where the picture is calm: spread-spectrum watermarking (Cox et al., IEEE
 Trans. Image Processing 6(12), 1997) with informed coding and embedding (Miller, Doerr and Cox, 2004). Nothing is secret: anybody with this
 code can read the mark, and who sets out to remove it can (docs/safety.md). It protects against accident, not against malice.
@@ -23,14 +23,19 @@ from meddiff.marking.code import CODED_BITS, code_words
 
 TILE = 128  # samples
 ACROSS = 2  # tiles along the short side of a picture
-LOW, HIGH = 10, 30  # cycles a tile
-SYNC = 300  # frequencies known beforehand
+LOW, HIGH = 11, 34  # cycles a tile
+SYNC = 260  # frequencies known beforehand
 SMALLEST = 128  # pixels of the short side that a mark needs
 LEVELS = 2.0  # of 255, the most that a pixel changes
 PSNR_DB = 46.0
 AIR = 6.0  # grey levels of 255 below which nothing is written: a black background stays black,
 LITTLE = 0.25  # unless less than this share of the picture shows anything
 PASSES, MARGIN = 12, 1.0
+FINE, COARSE = 0.6, 2.0  # samples, the Gaussians between which the detail lies
+NEAR, CALM = (
+    2.0,
+    0.5,
+)  # samples around a place that tell how calm it is; share of a usual place's spread that counts as calm
 
 
 @lru_cache(maxsize=1)
@@ -128,15 +133,14 @@ def analysed(picture: np.ndarray) -> np.ndarray:
 
 def _detail(picture: np.ndarray) -> np.ndarray:
     picture = np.asarray(picture, np.float32)
-    return ndimage.gaussian_filter(picture, 1.0, mode="nearest", truncate=3) - ndimage.gaussian_filter(
-        picture, 3.0, mode="nearest", truncate=3
-    )
+    fine = ndimage.gaussian_filter(picture, FINE, mode="nearest", truncate=3)
+    return fine - ndimage.gaussian_filter(picture, COARSE, mode="nearest", truncate=3)
 
 
 def _spread(detail: np.ndarray) -> tuple[np.ndarray, float]:
     """Local standard deviation of the detail, and what counts as calm: half of what three quarters of the picture stay below."""
-    variance = ndimage.gaussian_filter(detail * detail, 4.0, truncate=3)
-    calm = 0.5 * float(np.sqrt(np.quantile(variance[::4, ::4], 0.75))) + 0.02
+    variance = ndimage.gaussian_filter(detail * detail, NEAR, truncate=3)
+    calm = CALM * float(np.sqrt(np.quantile(variance[::4, ::4], 0.75))) + 0.02
     return np.sqrt(variance + calm * calm), calm
 
 
@@ -148,12 +152,13 @@ def can_carry(pixels: np.ndarray) -> bool:
     return min(pixels.shape) >= SMALLEST and bool((_grey(pixels)[0] > 2 * AIR).mean() > 0.02)
 
 
-def embed(pixels: np.ndarray, number: int) -> np.ndarray:
+def embed(pixels: np.ndarray, number: int, spare: np.ndarray | None = None) -> np.ndarray:
     """What to add to pixels so that they say `number`.
 
     Args:
         pixels: uint8 or uint16 [H, W], at least `SMALLEST` along the short side.
         number: 48 bits.
+        spare: bool [H, W], where no pixel may change: the lesion.
 
     Returns:
         int32 [H, W], at most `LEVELS` of 255 (uint16: the same share of the picture's own range) up or down, such that the sum stays
@@ -169,11 +174,13 @@ def embed(pixels: np.ndarray, number: int) -> np.ndarray:
     gain = (calm / spread) ** 2 * (np.abs(detail / spread) < 2.5)
     room = np.clip((ndimage.gaussian_filter(grey, 3.0) - AIR) / AIR, 0, 1)
     room = LEVELS * (room if room.mean() > LITTLE else np.ones_like(room))
+    if spare is not None:
+        room = np.where(spare, 0, room)
     below = np.maximum(-room, -grey)
     above = np.minimum(room, (np.iinfo(pixels.dtype).max - pixels) / unit)
-    corners = _corners(shape)
+    parts = _parts(shape)
 
-    views = _views(host.round(), host, shape, corners, marks)
+    views = _views(host.round(), host, shape, parts, marks)
     soft = sum((_bits_of(marks, view) for view, _ in views), np.zeros(CODED_BITS))
     words = code_words(number)
     target = marks.target(words[int((words @ soft).argmax())])
@@ -182,7 +189,7 @@ def embed(pixels: np.ndarray, number: int) -> np.ndarray:
     for step in range(PASSES):
         shown = np.rint((grey + change) * unit) / unit if step else grey
         pull = np.zeros(shape, np.float32)
-        for spectrum, weight in _views(shown, resized(shown, shape), shape, corners, marks):
+        for spectrum, weight in _views(shown, resized(shown, shape), shape, parts, marks):
             agree = spectrum * np.conj(target) * np.exp(0.25j * np.pi)
             need = _need(agree.real) + 1j * _need(agree.imag)
             tiles = marks.spread(need * np.exp(-0.25j * np.pi) * target, shape)
@@ -217,7 +224,7 @@ def _bits_of(marks: Pattern, spectrum: np.ndarray) -> np.ndarray:
 
 
 def _views(
-    shown: np.ndarray, host: np.ndarray, shape: tuple[int, ...], corners: list[np.ndarray], marks: Pattern
+    shown: np.ndarray, host: np.ndarray, shape: tuple[int, ...], parts: list[np.ndarray], marks: Pattern
 ) -> list[tuple[np.ndarray, np.ndarray | float]]:
     """Whitened spectra of a picture as the reader may meet it, each with the part of the picture that it comes from.
 
@@ -233,19 +240,19 @@ def _views(
     low, high = np.percentile(host[host > 2 * AIR], (10, 90)) if (host > 2 * AIR).any() else (0, 255)
     window = np.clip((host - low) / max(high - low, 1) * 255, 0, 255)
     seen: list[tuple[np.ndarray, np.ndarray | float]] = [(whole, 1.0), (analysed(jpeg), 1.0), (analysed(window), 1.0)]
-    seen += [(whole * corner, corner) for corner in corners]
+    seen += [(whole * part, part) for part in parts]
     return [(marks.whiten(marks.spectrum(picture)), weight) for picture, weight in seen]
 
 
-def _corners(shape: tuple[int, ...]) -> list[np.ndarray]:
-    """Four masks [h, w], each half of the picture's area in one corner."""
+def _parts(shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Five masks [h, w], each half of the picture's area: in every part and in the middle."""
+    rows, columns = (round(side * 0.7) for side in shape)
+    down, along = shape[0] - rows, shape[1] - columns
     masks = []
-    for at_bottom in (False, True):
-        for at_right in (False, True):
-            mask = np.zeros(shape, np.float32)
-            rows, columns = (round(side * 0.7) for side in shape)
-            mask[-rows if at_bottom else 0 :, -columns if at_right else 0 :][:rows, :columns] = 1
-            masks.append(mask)
+    for top, left in ((0, 0), (0, along), (down, 0), (down, along), (down // 2, along // 2)):
+        mask = np.zeros(shape, np.float32)
+        mask[top : top + rows, left : left + columns] = 1
+        masks.append(mask)
     return masks
 
 
