@@ -24,7 +24,7 @@ from scipy import ndimage, stats
 from meddiff.case import MaskSpec, Request, Tolerance
 from meddiff.conditions.measure import largest_piece, longest_diameter_mm
 from meddiff.marking import detect
-from meddiff.marking.code import CHANCE, CODED_BITS, case_id_of, decode
+from meddiff.marking.code import CHANCE, agrees, case_id_of, decoded
 from meddiff.marking.detect import read_mark
 from meddiff.marking.watermark import embed
 from meddiff.synthesis.check import dice
@@ -298,34 +298,31 @@ def lesions(sets: dict[str, list[tuple[np.ndarray, np.ndarray | None]]]) -> None
 def false_alarms(folder: Path, count: int, keys: int) -> None:
     """Prints how often real pictures without a mark give a reading, whole search through.
 
-    Each picture is one trial as it is, and one more for each of `keys` other codes: what it says with other signs of the code word, which
-    is what it would say to a mark of another pattern.
+    Each picture is one trial as it is, and one more for each of `keys` other checksums, which agree with its words by chance as often as
+    the true one does.
     """
-    paths = sorted(
-        path
-        for kind in ("brain_t1gd", "chest_xray", "chest_ct_slices")
-        for path in (folder / kind).glob("images/*.jpg")
-    )
+    kinds = ("brain_t1gd", "chest_xray", "chest_ct_slices")
+    paths = sorted(path for kind in kinds for path in (folder / kind).glob("images/*.jpg"))
     picks = np.random.default_rng(7).choice(len(paths), min(count, len(paths)), replace=False)
-    signs = np.random.default_rng(8).choice([-1.0, 1.0], (keys, CODED_BITS))
+    starts = [0, *np.random.default_rng(8).choice(2**32, keys).tolist()]
     words = alarms = 0
     for done, i in enumerate(picks, 1):
         with Image.open(paths[i]) as image:
             search = detect.Search(np.asarray(image.convert("L")))
-        read = np.zeros(keys + 1, bool)
+        read = np.zeros(len(starts), bool)
         for stage in search.stages():
-            soft = search.marks.soft(np.stack([candidate.spectrum for candidate in stage]))
-            for key, sign in enumerate([np.ones(CODED_BITS), *signs]):
-                read[key] |= any(number is not None for number in decode(soft * sign))
-            words += len(soft) * (keys + 1)
+            said, checks = decoded(search.marks.soft(np.stack([candidate.spectrum for candidate in stage])))
+            for word, check in zip(said, checks, strict=True):
+                read |= [agrees(word, check, start) for start in starts]
+            words += len(stage) * len(starts)
         alarms += int(read.sum())
         if done % 20 == 0:
             print(f"{done} of {len(picks)} searched, {alarms} readings", file=sys.stderr, flush=True)
-    trials = len(picks) * (keys + 1)
+    trials = len(picks) * len(starts)
     print(
-        f"\nunmarked real pictures: {len(picks)}, times {keys + 1} codes: {trials:,} trials, readings: {alarms} ({words:,} words decoded).\n"
-        f"False positives a trial: {alarms / trials:.1e}, with 95% confidence below {stats.beta.ppf(0.95, alarms + 1, trials - alarms):.1e} "
-        f"(Clopper-Pearson); by the checksum {words / trials * CHANCE:.1e}"
+        f"\nunmarked real pictures: {len(picks)}, times {len(starts)} checksums: {trials:,} trials, readings: {alarms} "
+        f"({words:,} words held against one).\nFalse positives a trial: {alarms / trials:.1e}, with 95% confidence below "
+        f"{stats.beta.ppf(0.95, alarms + 1, trials - alarms):.1e} (Clopper-Pearson); by the checksum {words / trials * CHANCE:.1e}"
     )
 
 
@@ -338,7 +335,7 @@ def main() -> None:
     parser.add_argument("--real", type=int, default=60)
     parser.add_argument("--made", type=int, default=20)
     parser.add_argument("--unmarked", type=int, default=410)
-    parser.add_argument("--keys", type=int, default=75, help="other codes tried on each unmarked picture")
+    parser.add_argument("--keys", type=int, default=75, help="other checksums tried on each unmarked picture")
     args = parser.parse_args()
     sets = {"real": real_slices(args.data, args.real, 3), "generated": made_cases(args.made)}
     sets = {name: pictures for name, pictures in sets.items() if pictures}

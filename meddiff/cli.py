@@ -6,7 +6,6 @@ import argparse
 import getpass
 import importlib
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from meddiff.imaging.read import Slice
     from meddiff.marking.seal import SealedCase
 
+FORMATS = ("png", "png16", "dicom", "nifti", "coco", "gif")  # of exchange.FORMATS, which takes a second to import
 RECIPES = {
     "autoencoder": "the autoencoder, from principal components",
     "text": "our compact BERT and its resampler",
@@ -54,9 +54,7 @@ def _making(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for the files (default: only what --keep keeps)"
     )
-    parser.add_argument(
-        "--format", action="append", choices=("png", "dicom", "nifti"), help="may be given several times (default png)"
-    )
+    parser.add_argument("--format", action="append", choices=FORMATS, help="may be given several times (default png)")
     parser.add_argument("--keep", action="store_true", help="keep the cases in the bank (MEDDIFF_CASEBANK)")
     parser.add_argument("--plane", choices=[p.value for p in Plane], help="plane, where the sentence names none")
     parser.add_argument(
@@ -138,9 +136,7 @@ def parser() -> argparse.ArgumentParser:
         "case", help="id in the bank (MD-...), or a PNG, DICOM, NIfTI or record (JSON) that MedDiff wrote"
     )
     again.add_argument("--out", type=Path, metavar="DIR", help="folder for the case made again")
-    again.add_argument(
-        "--format", action="append", choices=("png", "dicom", "nifti"), help="may be given several times (default png)"
-    )
+    again.add_argument("--format", action="append", choices=FORMATS, help="may be given several times (default png)")
     again.add_argument(
         "--background", type=Path, metavar="FILE", help="the slice it was made on, for insert and remove"
     )
@@ -156,6 +152,15 @@ def parser() -> argparse.ArgumentParser:
     known.epilog = "exit code: 0 made by MedDiff, 1 not known (which does not mean real), 2 cannot be read, 3 altered or contradictory; of a folder the largest"
 
     verb("packs", "list the installed models", _packs)
+
+    out = verb("export", "write kept cases as files: picture, twin, outline and record", _export)
+    out.add_argument("case", nargs="*", help="ids in the bank (MD-...)")
+    out.add_argument("--all", action="store_true", help="every kept case that the filters let pass")
+    out.add_argument("--pathology", default="", help="with --all: only this pathology (key)")
+    out.add_argument("--plane", default="", help="with --all: only this plane")
+    out.add_argument("--status", default="", choices=("", "accepted", "rejected"), help="with --all: only this verdict")
+    out.add_argument("--format", action="append", choices=FORMATS, help="may be given several times (default png)")
+    out.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder for the files")
 
     _bank_parser(verb("bank", "look after the kept cases", _bank))
 
@@ -364,39 +369,13 @@ def _make(args: argparse.Namespace, task: Task, sentence: str) -> int:
         if sys.stderr.isatty():
             print("\r" + " " * 32 + "\r", end="", file=sys.stderr)
         if args.out:
+            from meddiff.exchange import write_case
+
             write_case(case, args.out, args.format or ["png"])
         if bank:
             bank.keep(case)
         print(table(case))
     return 0
-
-
-def write_case(case: SealedCase, folder: Path, formats: list[str]) -> list[Path]:
-    """Writes case, twin, outline and record into a folder; returns the files.
-
-    All are written beside the folder's files first and then renamed: a case is there with all its files, or not at all.
-
-    Raises:
-        MedDiffError: when the folder cannot be written; nothing half-written remains.
-        OSError: when it cannot be made.
-    """
-    from meddiff.exchange import WRITERS, write_mask_nifti, write_mask_png
-    from meddiff.exchange.atomic import write_atomic
-
-    name = case.case.id
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".meddiff-") as hidden:
-        stage = Path(hidden)
-        for kind in dict.fromkeys(formats):
-            ending, write = WRITERS[kind]
-            write(case.image, stage / f"{name}{ending}")
-            write(case.twin, stage / f"{name}-twin{ending}")
-        write_mask_png(case.mask, stage / f"{name}-outline.png", case.image)
-        if "nifti" in formats:
-            write_mask_nifti(case.mask, stage / f"{name}-outline.nii.gz", case.image)
-        record = case.case.model_dump_json(indent=1) + "\n"
-        write_atomic(stage / f"{name}-record.json", lambda t: t.write_text(record, encoding="utf-8"))
-        return [path.replace(folder / path.name) for path in sorted(stage.iterdir())]
 
 
 def table(case: SealedCase) -> str:
@@ -454,6 +433,8 @@ def _rebuild(args: argparse.Namespace) -> int:
             )
         report = rebuild(kept, studio, background)
     if args.out:
+        from meddiff.exchange import write_case
+
         write_case(report.sealed, args.out, args.format or ["png"])
     if report.identical:
         print(f"{report.case_id}: identical")
@@ -472,6 +453,22 @@ def _verify(args: argparse.Namespace) -> int:
     from meddiff.verify import report
 
     return report(args.path, Bank(), args.json)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from meddiff.bank import Bank, Search
+    from meddiff.exchange import write_case
+
+    if bool(args.case) == args.all:
+        raise MedDiffError("Name the cases to export (MD-...), or give --all.")
+    bank, names = Bank(), list(args.case)
+    if args.all:
+        wanted = Search(pathology=args.pathology, plane=args.plane, status=args.status, limit=1_000_000)
+        names = [entry.case.id for entry in bank.find(wanted).entries]
+    for name in names:
+        write_case(bank.open(name), args.out, args.format or ["png"])
+    print(f"{len(names)} case{'' if len(names) == 1 else 's'} written to {args.out}")
+    return 0
 
 
 def _packs(args: argparse.Namespace) -> int:

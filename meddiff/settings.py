@@ -13,6 +13,7 @@
 | `MEDDIFF_PACS_PASSWORD` | password of `meddiff send --user NAME` | asked for at the terminal |
 | `MEDDIFF_MAX_UPLOAD_MB` | largest file the page takes | 200 |
 | `MEDDIFF_MAX_COUNT` | most cases in one request | 64 |
+| `MEDDIFF_LANGUAGE` | of the stamp: en or zh | en |
 | `MEDDIFF_THREADS` | CPU threads of the model, 0 = all | 0 |
 """
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -36,6 +38,7 @@ class Settings(BaseSettings):
     checkpoints: Path = HOUSE / "checkpoints"
     prompts: Path = HOUSE / "prompts"
     text_encoder: Path | None = None
+    language: Literal["en", "zh"] = "en"
     database_url: str | None = None
     pacs_allowed: str = ""  # read by exchange.target, which names the entry that is wrong
     pacs_ca: Path | None = None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 import nibabel
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.nifti1 import Nifti1Extension
 
-from meddiff.case import Plane
+from meddiff.case import MedDiffError, Plane, Provenance
 from meddiff.exchange.atomic import write_atomic
 from meddiff.marking.seal import SealedImage, require_sealed
 
@@ -52,7 +56,7 @@ def write_nifti(sealed: SealedImage, path: str | Path) -> Path:
     stem = path.name.removesuffix(".gz").removesuffix(".nii")
 
     def write(temporary: Path) -> None:
-        nibabel.save(volume, temporary)
+        temporary.write_bytes(_packed(volume, path))
         # Second, so that a disk that fills up leaves no sidecar without its volume.
         write_atomic(path.with_name(stem + ".json"), lambda beside: beside.write_text(record, encoding="utf-8"))
 
@@ -67,7 +71,7 @@ def write_mask_nifti(mask: np.ndarray, path: str | Path, like: SealedImage) -> P
     """
     volume = _volume(require_sealed(like).fit(mask).astype(np.uint8), like)
     volume.header["intent_name"] = b"lesion outline"
-    return write_atomic(path, lambda temporary: nibabel.save(volume, temporary))
+    return write_atomic(path, lambda temporary: temporary.write_bytes(_packed(volume, Path(path))))
 
 
 def _volume(pixels: np.ndarray, sealed: SealedImage) -> nibabel.Nifti1Image:
@@ -77,4 +81,32 @@ def _volume(pixels: np.ndarray, sealed: SealedImage) -> nibabel.Nifti1Image:
     volume.header.set_xyzt_units("mm")
     volume.header["descrip"] = b"SYNTHETIC (MedDiff), not for diagnosis"
     volume.header["aux_file"] = sealed.provenance.case_id.encode()
+    # Beside the JSON file, which can be lost: a comment extension (code 6) of the header itself.
+    record = sealed.provenance.canonical_json().encode()
+    volume.header.extensions.append(Nifti1Extension("comment", record))  # type: ignore[no-untyped-call]
     return volume
+
+
+def _packed(volume: nibabel.Nifti1Image, path: Path) -> bytes:
+    """The bytes of a file, the same at every export: gzip's time and name are left out."""
+    data: bytes = volume.to_bytes()
+    return gzip.compress(data, mtime=0) if path.name.endswith(".gz") else data
+
+
+def read_nifti_record(path: str | Path) -> Provenance:
+    """The record in the header of a NIfTI file that MedDiff wrote, or in the JSON file beside it.
+
+    Raises:
+        MedDiffError: there is none, or it is damaged.
+    """
+    path = Path(path)
+    try:
+        for extension in nibabel.load(path).header.extensions:  # type: ignore[attr-defined]
+            if extension.get_code() == 6 and b"case_id" in extension.content:
+                return Provenance.model_validate_json(extension.content.rstrip(b"\0"))
+        beside = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+        return Provenance.model_validate_json(beside.read_bytes())
+    except (OSError, ValueError, ImageFileError, EOFError, zlib.error) as error:
+        raise MedDiffError(
+            f"{path} carries no MedDiff record that can be read, and there is none beside it."
+        ) from error

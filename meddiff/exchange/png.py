@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from meddiff.case import Provenance
+from meddiff.case import SYNTHETIC_NOTICE, Provenance, pixel_sha256
 from meddiff.exchange.atomic import write_atomic
 from meddiff.marking.provenance import png_text, read_png
 from meddiff.marking.seal import SealedImage, require_sealed
@@ -40,6 +40,21 @@ def write_png(sealed: SealedImage, path: str | Path) -> Path:
     return write_atomic(path, lambda temporary: temporary.write_bytes(data))
 
 
+def write_png16(sealed: SealedImage, path: str | Path) -> Path:
+    """Writes a sealed image as 16-bit PNG; 8 bits are widened to x 257, so that black and white stay black and white.
+
+    Raises:
+        MedDiffError: not sealed, or the file cannot be written; nothing half-written remains.
+    """
+    sealed = require_sealed(sealed)
+    deep = sealed.pixels if sealed.pixels.dtype == np.uint16 else sealed.pixels.astype(np.uint16) * np.uint16(257)
+    record = sealed.provenance.model_copy(update={"sealed_sha256": pixel_sha256(deep)})
+    buffer = io.BytesIO()
+    text = png_text(record, sealed.spacing_mm, sealed.box)
+    Image.fromarray(np.asarray(deep)).save(buffer, format="PNG", pnginfo=text)
+    return write_atomic(path, lambda temporary: temporary.write_bytes(buffer.getvalue()))
+
+
 def mask_bytes(mask: np.ndarray) -> bytes:
     """An outline [H, W] as the bytes of a 1-bit PNG."""
     buffer = io.BytesIO()
@@ -53,8 +68,11 @@ def write_mask_png(mask: np.ndarray, path: str | Path, like: SealedImage | None 
     Args:
         like: the picture that it lies on: the file gets that picture's size, rows appended for the stamp included.
     """
-    data = mask_bytes(like.fit(mask) if like else mask)
-    return write_atomic(path, lambda temporary: temporary.write_bytes(data))
+    info = PngInfo()
+    info.add_text("Comment", f"Outline of {like.provenance.case_id}. {SYNTHETIC_NOTICE}" if like else SYNTHETIC_NOTICE)
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(like.fit(mask) if like else mask) > 0).save(buffer, format="PNG", pnginfo=info)
+    return write_atomic(path, lambda temporary: temporary.write_bytes(buffer.getvalue()))
 
 
 def read_png_record(path: str | Path) -> tuple[Provenance, tuple[float, float], StampBox]:

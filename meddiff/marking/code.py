@@ -68,8 +68,11 @@ def _bits(number: int, count: int) -> np.ndarray:
 
 def _body(number: int, version: int) -> np.ndarray:
     said = number << VERSION_BITS | version
-    check = zlib.crc32(said.to_bytes(7, "big")) & ((1 << CHECK_BITS) - 1)
-    return np.concatenate([_bits(said, NUMBER_BITS + VERSION_BITS), _bits(check, CHECK_BITS)])
+    return np.concatenate([_bits(said, NUMBER_BITS + VERSION_BITS), _bits(_checksum(said), CHECK_BITS)])
+
+
+def _checksum(said: int, start: int = 0) -> int:
+    return zlib.crc32(said.to_bytes(7, "big"), start) & ((1 << CHECK_BITS) - 1)
 
 
 def code_words(number: int) -> np.ndarray:
@@ -93,12 +96,20 @@ def decode(soft: np.ndarray) -> list[int | None]:
     Returns:
         N numbers, None where the checksum or the version does not agree.
     """
+    return [said >> VERSION_BITS if agrees(said, check) else None for said, check in zip(*decoded(soft), strict=True)]
+
+
+def agrees(said: int, check: int, start: int = 0) -> bool:
+    """Whether number and version carry this version and their checksum; another `start` of the CRC is another checksum."""
+    return said % (1 << VERSION_BITS) == VERSION and _checksum(said, start) == check
+
+
+def decoded(soft: np.ndarray) -> tuple[list[int], list[int]]:
+    """The likeliest message of each of N noisy code words [N, 288]: number and version, and checksum."""
     steps = np.asarray(soft, np.float32).reshape(len(soft), -1, len(GENERATORS))
     metric = np.full((len(soft), len(_STATES)), -1e9, np.float32)
     metric[:, 0] = 0
-    second = np.empty(
-        (steps.shape[1], *metric.shape), bool
-    )  # whether the second of the two ways into a state was the better
+    second = np.empty((steps.shape[1], *metric.shape), bool)  # whether that of the two ways into a state was the better
     for at in range(steps.shape[1]):
         ways = (steps[:, at] @ _BRANCH).reshape(-1, 2, _HALF, 2)
         ways += metric.reshape(-1, 1, _HALF, 2)
@@ -110,11 +121,8 @@ def decode(soft: np.ndarray) -> list[int | None]:
     for at in reversed(range(steps.shape[1])):
         bits[:, at] = state >> (MEMORY - 1)
         state = (state % _HALF) * 2 + second[at, rows, state]
-    return [_number(word[:MESSAGE_BITS]) for word in bits]
-
-
-def _number(message: np.ndarray) -> int | None:
-    choice = int("".join(map(str, message[:CHOICE_BITS])), 2)
-    body = message[CHOICE_BITS:] ^ _scramblers()[choice]
-    number = int("".join(map(str, body[:NUMBER_BITS])), 2)
-    return number if np.array_equal(body, _body(number, VERSION)) else None
+    choices = bits[:, :CHOICE_BITS] @ (1 << np.arange(CHOICE_BITS)[::-1])
+    bodies = bits[:, CHOICE_BITS:MESSAGE_BITS] ^ _scramblers()[choices]
+    said = bodies[:, :-CHECK_BITS] @ (1 << np.arange(BODY_BITS - CHECK_BITS, dtype=np.int64)[::-1])
+    checks = bodies[:, -CHECK_BITS:] @ (1 << np.arange(CHECK_BITS)[::-1])
+    return said.tolist(), checks.tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,20 +19,22 @@ WORDS: dict[Language, tuple[str, ...]] = {
     "en": ("SYNTHETIC - NOT FOR DIAGNOSIS", "SYNTHETIC", "NOT FOR", "DIAGNOSIS"),  # on one line; on several
     "zh": ("合成图像 - 不得用于诊断", "合成图像", "不得用于", "诊断"),
 }
-CHINESE_FONTS = ("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "wqy-zenhei.ttc", "msyh.ttc", "PingFang.ttc")
+CHINESE_FONT = Path(__file__).parent / "fonts" / "stamp-zh.ttf"  # these words and ids only
 PADDING = 2  # pixels around the words
 SMALLEST = 9  # font size in pixels below which the words cannot be read
+SMALLEST_CHINESE = 12
 
 
 @dataclass(frozen=True)
 class StampBox:
-    """Where the stamp lies: first row and column, height and width in pixels; rows appended below the picture, if any."""
+    """Where the stamp lies: first row and column, height and width in pixels; rows appended below the picture, if any; its language."""
 
     row: int
     column: int
     height: int
     width: int
     appended_rows: int = 0
+    language: Language = "en"
 
     @property
     def area(self) -> tuple[slice, slice]:
@@ -52,7 +55,7 @@ def stamp(
 
     Args:
         avoid: bool [H, W] that must stay free, the edit region for one.
-        language: of the words; English where no Chinese font is installed.
+        language: of the words.
 
     Returns:
         the stamped pixels, a new array, and where the stamp lies.
@@ -60,8 +63,6 @@ def stamp(
     Raises:
         MedDiffError: a picture too narrow for the words.
     """
-    if _chinese_font(SMALLEST) is None:
-        language = "en"
     busy = anatomy_of(pixels)
     if avoid is not None:
         busy = busy | (np.asarray(avoid) > 0)
@@ -72,11 +73,11 @@ def stamp(
             words = _text(form, size, language)
             place = _free(busy, *words.shape)
             if place:
-                box = StampBox(place[0], place[1], words.shape[0], words.shape[1])
+                box = StampBox(place[0], place[1], words.shape[0], words.shape[1], language=language)
                 return _drawn(pixels, words, box), box
     words = _strip(case_id, pixels.shape[1], max(round(short / 26), SMALLEST), language)
     extended = np.vstack([pixels, np.zeros((words.shape[0], pixels.shape[1]), pixels.dtype)])
-    box = StampBox(pixels.shape[0], 0, words.shape[0], words.shape[1], appended_rows=words.shape[0])
+    box = StampBox(pixels.shape[0], 0, words.shape[0], words.shape[1], words.shape[0], language)
     return _drawn(extended, words, box), box
 
 
@@ -113,19 +114,13 @@ def _halves(case_id: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=8)
-def _chinese_font(size: int) -> ImageFont.FreeTypeFont | None:
-    """The first Chinese font that is installed, or None."""
-    for name in CHINESE_FONTS:
-        try:
-            return ImageFont.truetype(name, size)
-        except OSError:
-            continue
-    return None
+def _chinese_font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(CHINESE_FONT), max(size, SMALLEST_CHINESE))
 
 
 def _text(lines: tuple[str, ...], size: int, language: Language) -> np.ndarray:
     """Lines of text as a mask [h, w] of 0 to 1, with padding."""
-    font = (_chinese_font(size) if language == "zh" else None) or ImageFont.load_default(size=size)
+    font = _chinese_font(size) if language == "zh" else ImageFont.load_default(size=size)
     boxes = [font.getbbox(line) for line in lines]
     height = int(max(box[3] for box in boxes)) + 1
     width = int(max(box[2] for box in boxes)) + 1

@@ -29,7 +29,9 @@ def thumbnail(sealed: SealedImage, width: int = 160) -> bytes:
     grey = np.clip((sealed.pixels[: sealed.height] - low) / max(high - low, 1e-6), 0, 1) * 255
     rows = max(round(sealed.height * width / grey.shape[1]), 1)
     small = np.asarray(Image.fromarray(np.rint(grey).astype(np.uint8)).resize((width, rows), Image.Resampling.LANCZOS))
-    stamped, box = stamp(small, sealed.provenance.case_id, avoid=np.ones(small.shape, bool))
+    stamped, box = stamp(
+        small, sealed.provenance.case_id, avoid=np.ones(small.shape, bool), language=sealed.box.language
+    )
     spacing = (sealed.spacing_mm[0] * sealed.height / rows, sealed.spacing_mm[1] * grey.shape[1] / width)
     provenance = sealed.provenance.model_copy(update={"sealed_sha256": pixel_sha256(stamped)})
     buffer = io.BytesIO()

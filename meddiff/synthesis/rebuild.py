@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,12 +142,15 @@ def read_record(path: Path) -> Provenance:
         MedDiffError: there is none, or it is damaged.
     """
     name = path.name.lower()
-    if name.endswith((".json", ".nii", ".nii.gz")):
-        beside = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
-        path = path if name.endswith(".json") else beside
+    if name.endswith((".nii", ".nii.gz")):
+        from meddiff.exchange.nifti import read_nifti_record
+
+        return read_nifti_record(path)
+    if name.endswith(".json"):
         try:
-            return Provenance.model_validate_json(path.read_bytes())
-        except (OSError, ValueError) as error:
+            record = json.loads(path.read_bytes())
+            return Provenance.model_validate(record.get("provenance", record))  # of a case's record, or alone
+        except (OSError, ValueError, AttributeError) as error:
             raise MedDiffError(f"{path} holds no provenance record of MedDiff, or it was changed.") from error
     if name.endswith((".dcm", ".dicom", ".ima")):
         from meddiff.exchange.dicom import read_dicom_record

@@ -394,7 +394,7 @@ class Studio:
                 licence=info.licence,
                 created=created,
             )
-            return seal(pixels, provenance, spacing, avoid, beside=beside)
+            return seal(pixels, provenance, spacing, avoid, settings().language, beside)
 
         image = sealed(made.pixels, "case")
         return SealedCase(case, image, sealed(made.twin, "twin", image), outline)

@@ -305,7 +305,7 @@ def _curve(kept: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _greys(curve: np.ndarray, levels: np.ndarray) -> list[Change]:
-    told: list[str] = []
+    told: list[Change] = []
     if len(levels) < 3:
         return told
     if curve[-1] < curve[0]:

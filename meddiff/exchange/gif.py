@@ -1,0 +1,76 @@
+"""GIF out: sealed pictures one after the other. A case and its twin blink, and the eye finds what differs."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from meddiff.case import MedDiffError, Provenance
+from meddiff.exchange.atomic import write_atomic
+from meddiff.marking.seal import SealedCase, SealedImage, require_sealed
+
+
+def write_gif(frames: Sequence[SealedImage], path: str | Path, seconds: float = 0.8) -> Path:
+    """Writes sealed images as an animated GIF that runs for ever; the stamp is in every frame, every record in the comment.
+
+    All frames are shown at one window, the first frame's: 16 bits become 8.
+
+    Args:
+        seconds: each frame is shown, 0.02 at least.
+
+    Raises:
+        MedDiffError: no frame, one that is not sealed, frames of several sizes, or the file cannot be written.
+    """
+    sealed = [require_sealed(frame) for frame in frames]
+    if not sealed:
+        raise MedDiffError("There is no picture to put into the GIF.")
+    shapes = {frame.pixels.shape for frame in sealed}
+    if len(shapes) > 1:
+        raise MedDiffError(
+            f"The frames of a GIF have one size, these have {len(shapes)}: export them as PNG, or cut them to one size before they are made."
+        )
+    pictures = [Image.fromarray(grey) for grey in _eight_bits(sealed)]
+    comment = json.dumps([frame.provenance.model_dump(mode="json") for frame in sealed], sort_keys=True)
+    buffer = io.BytesIO()
+    pictures[0].save(
+        buffer, format="GIF", save_all=True, append_images=pictures[1:], loop=0, optimize=False,
+        duration=max(round(seconds * 1000), 20), comment=comment.encode("ascii"),
+    )  # fmt: skip
+    return write_atomic(path, lambda temporary: temporary.write_bytes(buffer.getvalue()))
+
+
+def write_blink(case: SealedCase, path: str | Path) -> Path:
+    """Writes a case and its twin, blinking.
+
+    Raises:
+        MedDiffError: as `write_gif`.
+    """
+    return write_gif([case.image, case.twin], path)
+
+
+def read_gif_records(path: str | Path) -> list[Provenance]:
+    """The record of each frame of a GIF that MedDiff wrote.
+
+    Raises:
+        MedDiffError: not a GIF of ours, or damaged.
+    """
+    try:
+        with Image.open(path, formats=["GIF"]) as image:
+            return [Provenance.model_validate(record) for record in json.loads(image.info["comment"])]
+    except (OSError, SyntaxError, KeyError, TypeError, ValueError, EOFError) as error:
+        raise MedDiffError(
+            f"{path} carries no MedDiff record that can be read: it is no GIF of MedDiff, or damaged."
+        ) from error
+
+
+def _eight_bits(sealed: list[SealedImage]) -> list[np.ndarray]:
+    if sealed[0].pixels.dtype == np.uint8:
+        return [np.asarray(frame.pixels) for frame in sealed]
+    low, high = np.percentile(sealed[0].pixels[sealed[0].outside_stamp], (0.5, 99.5))
+    shown = [(frame.pixels.astype(np.float64) - low) / max(high - low, 1) * 255 for frame in sealed]
+    return [np.clip(np.rint(grey), 0, 255).astype(np.uint8) for grey in shown]
