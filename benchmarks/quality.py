@@ -21,7 +21,7 @@ from meddiff.conditions.prompt import write_sentence
 from meddiff.diffusion.checkpoint import Pack
 from meddiff.imaging.read import Slice
 from meddiff.synthesis.check import dice
-from meddiff.synthesis.finder import LesionFinder
+from meddiff.synthesis.finder import TYPES, LesionFinder
 from meddiff.synthesis.native import prepare_background
 from meddiff.synthesis.neighbours import Neighbours
 from meddiff.synthesis.studio import Studio
@@ -42,6 +42,14 @@ def reconstruction(pack: Pack, pictures: np.ndarray) -> tuple[float, float]:
         psnr.append(-10 * np.log10(np.mean((back - picture) ** 2)))
         ssim.append(structural_similarity(picture, back, data_range=1.0))
     return float(np.mean(psnr)), float(np.mean(ssim))
+
+
+def confusion(finder: LesionFinder, pictures: np.ndarray, types: np.ndarray) -> np.ndarray:
+    """How many pictures of each type asked (rows) the finder calls what (columns), int [types, types] in its order."""
+    found = finder.find(pictures).type_probability
+    table = np.zeros((found.shape[1], found.shape[1]), int)
+    np.add.at(table, (types, found.argmax(1)), 1)
+    return table
 
 
 def judged(
@@ -134,6 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     picks = np.linspace(0, len(data) - 1, min(args.count, len(data))).round().astype(int)
     made = generated(studio, data, picks)
     reached = judged(finder, made, outlines[picks], types[picks], data.spacing_mm)
+    kinds = confusion(finder, made, types[picks])
     index = Neighbours.load(pack.folder / "check")
     copied, strange = outside_limits(index, finder, made)
     copied_real, strange_real = outside_limits(index, finder, real)
@@ -159,6 +168,9 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{'':50s}{'reached':>10s}{'real':>10s}   aim")
     for name, value, other, aim in rows:
         print(f"{name:50s}{value:10.3f}{other if other == '' else format(other, '10.3f'):>10}   {aim}")
+    for kind, row in zip(TYPES, kinds, strict=True):
+        said = ", ".join(f"{other.replace('_', ' ')} {count}" for other, count in zip(TYPES, row, strict=True))
+        print(f"asked for {kind.replace('_', ' ')}, the finder says: {said}")
     if args.json:
         args.json.write_text(
             json.dumps(
@@ -167,6 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
                     "count": len(picks),
                     "reached": reached,
                     "real": ceiling,
+                    "types": {kind: row.tolist() for kind, row in zip(TYPES, kinds, strict=True)},
                     "psnr": psnr,
                     "ssim": ssim,
                     "copied": copied,

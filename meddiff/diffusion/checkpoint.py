@@ -24,8 +24,9 @@ from meddiff.diffusion.precision import (
 )
 from meddiff.settings import settings
 
-MANIFEST = "manifest.json"  # SHA-256 of every file of the pack but itself and the model card
+MANIFEST = "manifest.json"  # SHA-256 of every file of the pack but itself and what is only told about it
 CARD = "README.md"
+RECORD = "training.json"  # beside a part's weights: how long they were trained
 
 
 class PackInfo(Record):
@@ -70,7 +71,7 @@ def file_sha256(path: Path) -> str:
 def write_manifest(folder: Path) -> str:
     """Writes the hashes of all files of a pack; returns the hash of the manifest, which names the pack."""
     files = sorted(
-        p for p in folder.rglob("*") if p.is_file() and p.name not in (MANIFEST, CARD) and p.suffix != ".tmp"
+        p for p in folder.rglob("*") if p.is_file() and p.name not in (MANIFEST, CARD, RECORD) and p.suffix != ".tmp"
     )
     hashes = {p.relative_to(folder).as_posix(): file_sha256(p) for p in files}
     temporary = folder / (MANIFEST + ".tmp")

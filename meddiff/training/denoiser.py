@@ -9,6 +9,8 @@ Rectified flow on whitened latents, three tasks from one set of slices that all 
 | insert | 0.14 | the rest | the lesion, grown 4 to 14 mm | the lesion | its caption | outside the edit region |
 | remove | 0.10 | the rest | another outline, off the lesion | blank | no focal lesion | outside the edit region |
 
+`--start FOLDER` goes on from trained weights (a pack's `unet/`) where the run has no state of its own.
+
 A slice's head is what the prior would draw for it (`meddiff train prior`): anatomy without texture or lesion. One in ten is blank. Pictures
 are moved and mirrored before they are encoded: the encoder is one linear layer, so this costs nothing.
 """
@@ -27,7 +29,7 @@ import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from meddiff.case import Conspicuity, Enhancement, Finding, Findings, Margin, Plane, Region, Side
+from meddiff.case import Conspicuity, Enhancement, Finding, Findings, Margin, MedDiffError, Plane, Region, Side
 from meddiff.conditions.clinical import clinical_vector
 from meddiff.conditions.codebook import context_of
 from meddiff.conditions.tensors import Conditions, edit_cells
@@ -42,10 +44,19 @@ from meddiff.training.captions import caption, mirrored
 from meddiff.training.dataset import BrainSet, load_brain_t1gd
 from meddiff.training.pack import GUIDANCE, SHIFT, STEPS
 from meddiff.training.prior import read_heads
-from meddiff.training.run import Average, Run, learning_rate, set_learning_rate, write_sheet
+from meddiff.training.run import (
+    Average,
+    Run,
+    learning_rate,
+    read_record,
+    set_learning_rate,
+    write_record,
+    write_sheet,
+)
 from meddiff.training.text import read_back
 
 SHARES = {"lesion": 0.62, "healthy": 0.14, "insert": 0.14, "remove": 0.10}
+SHARE, MOST = 0.25, 16.0  # what a lesion and its rim add to the weight of a picture's cells, and to that of any one
 MOVED = 0.4  # of the full augmentation: more keeps a short training from ever seeing the same head twice
 
 
@@ -112,13 +123,15 @@ def prepare(data: BrainSet, wordings: int = 6, seed: int = 0, heads: Tensor | No
 
 
 def even_weights(data: BrainSet) -> Tensor:
-    """How often each slice is drawn: every type, plane and size class (below 25, 25 to 45, above 45 mm) about evenly."""
+    """How often each slice is drawn: every type evenly, plane and size class (below 25, 25 to 45, above 45 mm) about so."""
     areas = (data.masks > 127).sum((1, 2)) * data.spacing_mm**2
     across = 2 * np.sqrt(areas / np.pi)
     groups = [(t, p, int(np.digitize(d, (25, 45)))) for t, p, d in zip(data.types, data.planes, across, strict=True)]
     counts = Counter(groups)
     # The root keeps a handful of slices in a rare group from being learned by heart.
-    return torch.tensor([counts[g] ** -0.5 for g in groups])
+    weight = torch.tensor([counts[g] ** -0.5 for g in groups])
+    types = torch.from_numpy(data.type_numbers())
+    return weight / torch.zeros(int(types.max()) + 1).index_add_(0, types, weight)[types]
 
 
 def _context(findings: Findings) -> Tensor:
@@ -196,9 +209,13 @@ def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch
         blank = insert | remove | chance(0.1)
         head = vae.encode(pictures[:, 1:] * 2 - 1) * ~blank.view(-1, 1, 1, 1)
     cells = edit_cells(edit)
-    inside = F.avg_pool2d(masks, 8)
+    # A small lesion counts as much as a large one. Types are told apart by rim and surroundings too.
+    lesion_cells = F.avg_pool2d(near, 8)
+    extra = (SHARE / lesion_cells.mean((1, 2, 3), keepdim=True).clamp_min(1e-3)).clamp_max(MOST)
     hidden = (F.max_pool2d(near, 8) > 0).float() * (task == 1).view(-1, 1, 1, 1)
-    weight = (1 + 4 * inside * shown) * torch.where((insert | remove).view(-1, 1, 1, 1), cells, torch.ones_like(cells))
+    weight = (1 + extra * lesion_cells * shown) * torch.where(
+        (insert | remove).view(-1, 1, 1, 1), cells, torch.ones_like(cells)
+    )
     conditions = Conditions(context, outline, edit, clinical)
     return Batch(latents, conditions, insert | remove, weight * (1 - hidden), hidden, head)
 
@@ -248,8 +265,16 @@ def train_denoiser(
     average_decay: float = 0.999,
     floor: float = 0.05,
     seed: int = 0,
+    start: str | Path | None = None,
 ) -> UNet2DConditionModel:
-    """Trains, resuming from the folder's state, and returns the averaged denoiser."""
+    """Trains, resuming from the folder's state, and returns the averaged denoiser.
+
+    Args:
+        start: a saved denoiser (a pack's `unet/`) to go on from when the folder has no state yet; see `go_on_from`.
+
+    Raises:
+        MedDiffError: when the state or `start` is of another model, or `start` is no denoiser.
+    """
     torch.manual_seed(seed)
     model = build_denoiser(widths).to(memory_format=torch.channels_last)
     average = Average(model, average_decay)
@@ -257,11 +282,15 @@ def train_denoiser(
     run = Run(folder, seconds)
     run.keep(model=model, average=average, optimizer=optimizer)
     resumed = run.resume()
+    if start is not None and not resumed:
+        go_on_from(Path(start), model, average, run)
+    # A state has the optimiser's moments and needs no second warm-up. Trained weights come without: the warm-up's 100 steps
+    # are the memory of the second moment (beta 0.99), so it is known by the time the rate is full.
+    warm = 10_000 if resumed else -run.step
     generator = torch.Generator().manual_seed(seed + run.step)
     prepared, optimizer_ = run.accelerator.prepare(model, optimizer)
-    start = 10_000 if resumed else 0  # no second warm-up
     for gone in run.clock():
-        set_learning_rate(optimizer, learning_rate(rate, run.step + start, gone, floor=floor))
+        set_learning_rate(optimizer, learning_rate(rate, run.step + warm, gone, floor=floor))
         loss = flow_loss(prepared, draw_batch(data, vae, batch, generator), vae, generator)
         run.accelerator.backward(loss)
         run.accelerator.clip_grad_norm_(model.parameters(), 1.0)
@@ -269,7 +298,30 @@ def train_denoiser(
         optimizer_.zero_grad()
         average.update(model)
         run.seen(loss, batch)
+    write_record(Path(folder) / "unet", run.step, run.samples)
     return average.module  # type: ignore[return-value]
+
+
+def go_on_from(folder: Path, model: UNet2DConditionModel, average: Average, run: Run) -> None:
+    """Puts a saved denoiser's weights into a fresh model and its average; the run's counters go on from its record.
+
+    A saved denoiser is the average of its run. Its own count is that run's steps, so that it moves at its full decay and
+    is not forgotten within a few steps; weights without a record (`training.json`) count as past the warm-up, from step 0.
+
+    Raises:
+        MedDiffError: when the folder holds no denoiser, or one of another size, or a damaged record.
+    """
+    try:
+        weights = UNet2DConditionModel.from_pretrained(folder, local_files_only=True).state_dict()
+        model.load_state_dict(weights)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise MedDiffError(
+            f"Training cannot start from {folder}: it holds no denoiser that this recipe builds. "
+            "Give the unet folder of a pack or a run (--start)."
+        ) from error
+    average.module.load_state_dict(weights)
+    run.step, run.samples = read_record(folder)
+    average.count.fill_(max(run.step, round(10 / (1 - average.decay))))
 
 
 SHEET = 8  # pictures on a sample sheet
@@ -317,9 +369,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("runs/prior"),
         help="folder that meddiff train prior wrote (default runs/prior)",
     )
+    parser.add_argument(
+        "--start", type=Path, help="denoiser to go on from where the run has no state, e.g. checkpoints/brain-t1gd/unet"
+    )
     parser.add_argument("--minutes", type=float, default=90, help="how long to train in this call (default 90)")
     parser.add_argument("--rate", type=float, default=4e-4, help="peak learning rate (default 4e-4)")
     parser.add_argument("--batch", type=int, default=8, help="samples a step (default 8)")
+    parser.add_argument(
+        "--average",
+        type=float,
+        default=0.999,
+        help="decay a step of the averaged weights (default 0.999, the last 1,000 steps; less for a shorter run)",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -327,7 +388,16 @@ def main(args: argparse.Namespace) -> int:
     vae: PatchAutoencoder = PatchAutoencoder.from_pretrained(args.vae).eval()
     brain = load_brain_t1gd(args.data).where("train")
     data = prepare(brain, heads=read_heads(args.prior / "heads.npy", len(brain)))
-    model = train_denoiser(data, vae, args.run, args.minutes * 60, batch=args.batch, rate=args.rate)
+    model = train_denoiser(
+        data,
+        vae,
+        args.run,
+        args.minutes * 60,
+        batch=args.batch,
+        rate=args.rate,
+        average_decay=args.average,
+        start=args.start,
+    )
     model.save_pretrained(args.run / "unet")
     sample_sheet(model, data, vae, args.run / "sheet.png", HeadPrior.from_pretrained(args.prior / "prior").float())
     return 0

@@ -18,14 +18,16 @@ from meddiff.diffusion.flow import solver
 from meddiff.diffusion.pipeline import MedDiffPipeline
 from meddiff.diffusion.prior import HeadPrior
 from meddiff.synthesis.finder import TYPES
+from meddiff.training.run import read_record, write_record
 
 SHIFT = 2.0  # of the sampling times towards noise
 STEPS, GUIDANCE = 8, 3.0  # chosen on requests of `train` slices
 
 
-def average_of(state: Path) -> UNet2DConditionModel:
-    """The averaged denoiser in a running or finished run's `state.pt`."""
-    parts = torch.load(state, map_location="cpu", weights_only=True)["parts"]["average"]
+def average_of(state: Path) -> tuple[UNet2DConditionModel, int, int]:
+    """The averaged denoiser in a running or finished run's `state.pt`, and the steps and samples it was trained for."""
+    kept = torch.load(state, map_location="cpu", weights_only=True)
+    parts = kept["parts"]["average"]
     weights = {name.removeprefix("module."): value for name, value in parts.items() if name.startswith("module.")}
     widths = tuple(
         weights[f"down_blocks.{i}.resnets.0.conv2.weight"].shape[0]
@@ -34,12 +36,15 @@ def average_of(state: Path) -> UNet2DConditionModel:
     )
     model = build_denoiser(widths)
     model.load_state_dict(weights)
-    return model.eval()
+    return model.eval(), kept["step"], kept["samples"]
 
 
 def assemble(vae: Path, unet: Path, text: Path, check: Path | None, prior: Path | None, pack: Path) -> str:
     """Writes a pack from its parts; `unet` is a saved folder or a run's state.pt. Returns the pack's hash."""
-    network = average_of(unet) if unet.is_file() else UNet2DConditionModel.from_pretrained(unet)
+    if unet.is_file():
+        network, trained, seen = average_of(unet)
+    else:
+        network, (trained, seen) = UNet2DConditionModel.from_pretrained(unet), read_record(unet)
     encoder = TextEncoder.load(text)
     pipeline = MedDiffPipeline(
         PatchAutoencoder.from_pretrained(vae),  # type: ignore[arg-type]
@@ -54,6 +59,8 @@ def assemble(vae: Path, unet: Path, text: Path, check: Path | None, prior: Path 
         pipeline.prior.half()
     if check:
         shutil.copytree(check, pack / "check", dirs_exist_ok=True)
+    if trained:
+        write_record(pack / "unet", trained, seen)
     info = PackInfo(
         name=pack.name,
         title="Brain MR, T1 post-contrast, three tumour types in three planes",

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from meddiff.case import MedDiffError
+from meddiff.diffusion.checkpoint import RECORD
 
 
 class Run:
@@ -138,6 +139,33 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
     """Same rate for every group."""
     for group in optimizer.param_groups:
         group["lr"] = value
+
+
+def write_record(folder: Path, steps: int, samples: int) -> None:
+    """Writes beside saved weights how long they were trained in all, over every run: `training.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / (RECORD + ".tmp")
+    temporary.write_text(json.dumps({"steps": steps, "samples": samples}) + "\n")
+    os.replace(temporary, folder / RECORD)
+
+
+def read_record(folder: Path) -> tuple[int, int]:
+    """Steps and samples that saved weights were trained for; (0, 0) when nothing says so.
+
+    Raises:
+        MedDiffError: when the record is damaged.
+    """
+    path = folder / RECORD
+    if not path.exists():
+        return 0, 0
+    try:
+        record = json.loads(path.read_text())
+        steps, samples = int(record["steps"]), int(record["samples"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise MedDiffError(f"{path} does not say steps and samples as whole numbers: delete or mend it.") from error
+    if steps < 0 or samples < 0:
+        raise MedDiffError(f"{path} says {steps} steps and {samples} samples: delete or mend it.")
+    return steps, samples
 
 
 def write_sheet(pictures: Tensor, path: Path, columns: int) -> None:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from meddiff.case import MedDiffError
-from meddiff.diffusion.checkpoint import list_packs, load_pack, verify
+from meddiff.diffusion.checkpoint import list_packs, load_pack, verify, write_manifest
 
 
 @pytest.fixture
@@ -47,8 +47,12 @@ def test_a_pack_without_manifest_or_with_a_broken_one_is_refused(pack):
         verify(pack)
 
 
-def test_the_manifest_names_every_file_but_itself_and_the_card(pack):
+def test_the_manifest_names_every_file_but_itself_and_what_is_told_about_the_pack(pack):
     (pack / "README.md").write_text("card")
+    (pack / "unet" / "training.json").write_text('{"steps": 1, "samples": 8}')
+    named = write_manifest(pack)
+    (pack / "unet" / "training.json").unlink()
+    assert write_manifest(pack) == named == verify(pack)
     names = set(json.loads((pack / "manifest.json").read_text()))
     there = {p.relative_to(pack).as_posix() for p in pack.rglob("*") if p.is_file()}
     assert there - names == {"manifest.json", "README.md"}

@@ -1,17 +1,22 @@
 """Recipes run, resume where they stopped, and refuse what does not fit."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from PIL import Image
 
 from meddiff.case import MedDiffError, Plane
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.training.dataset import BrainSet
-from meddiff.training.denoiser import SHARES, draw_batch, grow, prepare, sample_sheet, train_denoiser
+from meddiff.training.denoiser import SHARES, draw_batch, even_weights, grow, prepare, sample_sheet, train_denoiser
 from meddiff.training.finder import dice, train_finder
+from meddiff.training.pack import average_of
 from meddiff.training.prior import fit_prior, heads_of, read_heads
-from meddiff.training.run import Average, Run, learning_rate
+from meddiff.training.run import Average, Run, learning_rate, read_record
 
 from ..conftest import make_phantom
 
@@ -59,6 +64,89 @@ def test_the_denoiser_trains_and_goes_on_where_it_stopped(slices, vae, tmp_path)
     after = torch.load(tmp_path / "state.pt", weights_only=True)
     assert after["step"] > before["step"] > 0
     assert after["samples"] == 2 * after["step"]
+
+
+NOTHING = 1e-9  # seconds: the clock is past it when it is first read
+
+
+@pytest.fixture(scope="module")
+def trained(slices, vae, tmp_path_factory):
+    """A denoiser's folder as a finished run leaves it, record and all."""
+    run = tmp_path_factory.mktemp("trained")
+    train_denoiser(slices, vae, run, 1, batch=2, widths=(16, 16)).save_pretrained(run / "unet")
+    return run / "unet"
+
+
+def test_training_that_starts_from_saved_weights_starts_at_them_and_counts_on(slices, vae, trained, tmp_path):
+    before = UNet2DConditionModel.from_pretrained(trained).state_dict()
+    steps, samples = read_record(trained)
+    assert samples == 2 * steps > 0
+    model = train_denoiser(slices, vae, tmp_path, NOTHING, batch=2, widths=(16, 16), start=trained)
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert all(torch.equal(state["parts"]["model"][name], value) for name, value in before.items())
+    assert not state["parts"]["optimizer"]["state"]
+    assert (state["step"], state["samples"]) == read_record(tmp_path / "unet") == (steps, samples)
+    # The average is not forgotten within a few steps, as a young one is.
+    assert int(state["parts"]["average"]["count"]) >= 10_000
+
+
+def test_a_run_that_has_a_state_goes_on_from_it_and_not_from_the_start(slices, vae, trained, tmp_path):
+    arguments = {"batch": 2, "widths": (16, 16), "start": trained}
+    train_denoiser(slices, vae, tmp_path, 1, **arguments)
+    before = torch.load(tmp_path / "state.pt", weights_only=True)
+    model = train_denoiser(slices, vae, tmp_path, NOTHING, **arguments)
+    after = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert after["step"] == before["step"] > read_record(trained)[0]
+    kept = before["parts"]["average"]
+    assert all(torch.equal(kept[f"module.{name}"], value) for name, value in model.state_dict().items())
+    saved = UNet2DConditionModel.from_pretrained(trained).state_dict()
+    assert any(not torch.equal(saved[name], value) for name, value in model.state_dict().items())
+
+
+def test_training_starts_from_weights_without_a_record_at_nought(slices, vae, trained, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(trained, bare, ignore=shutil.ignore_patterns("training.json"))
+    train_denoiser(slices, vae, tmp_path / "run", NOTHING, batch=2, widths=(16, 16), start=bare)
+    assert read_record(tmp_path / "run" / "unet") == (0, 0)
+
+
+def test_weights_that_training_cannot_start_from_are_refused_in_words(slices, vae, trained, tmp_path):
+    with pytest.raises(MedDiffError, match="holds no denoiser that this recipe builds"):
+        train_denoiser(slices, vae, tmp_path / "a", NOTHING, widths=(16, 16), start=tmp_path)
+    with pytest.raises(MedDiffError, match="holds no denoiser that this recipe builds"):
+        train_denoiser(slices, vae, tmp_path / "b", NOTHING, widths=(32, 32), start=trained)
+    damaged = tmp_path / "damaged"
+    shutil.copytree(trained, damaged)
+    (damaged / "training.json").write_text('{"steps": -3, "samples": 0}')
+    with pytest.raises(MedDiffError, match=r"training\.json says -3 steps"):
+        train_denoiser(slices, vae, tmp_path / "c", NOTHING, widths=(16, 16), start=damaged)
+    (damaged / "training.json").write_text('{"steps": 3}')
+    with pytest.raises(MedDiffError, match="delete or mend"):
+        train_denoiser(slices, vae, tmp_path / "d", NOTHING, widths=(16, 16), start=damaged)
+
+
+def test_a_pack_made_of_a_run_s_state_knows_how_long_it_was_trained(trained):
+    model, steps, samples = average_of(trained.parent / "state.pt")
+    assert (steps, samples) == read_record(trained)
+    saved = UNet2DConditionModel.from_pretrained(trained).state_dict()
+    assert all(torch.equal(saved[name], value) for name, value in model.state_dict().items())
+
+
+def test_every_type_is_drawn_evenly_and_a_small_lesion_counts_as_much_as_a_large_one(few, slices, vae):
+    rare = replace(few, types=("glioma",) * 4 + ("meningioma", "pituitary_tumor"))
+    weights = even_weights(rare)
+    assert torch.allclose(weights[:4].sum(), weights[4]) and torch.allclose(weights[4], weights[5])
+    small = slices.masks.clone()
+    rows, columns = np.mgrid[:256, :256] / 256 - 0.5
+    small[:] = torch.from_numpy((np.hypot(rows + 0.12, columns - 0.12) < 0.04).astype(np.uint8) * 255)
+    shares = []
+    for masks in (slices.masks, small):
+        batch = draw_batch(replace(slices, masks=masks), vae, 64, torch.Generator().manual_seed(0))
+        whole = batch.weight.amin((1, 2, 3)) == 1  # from nothing, lesion shown or not
+        added = (batch.weight - 1).mean((1, 2, 3))[whole]
+        shares.append(added[added > 0].mean())
+    assert shares[0] > 0.1 and abs(shares[0] - shares[1]) < 0.5 * shares[0]
 
 
 def test_a_run_ends_with_a_sheet_of_outlines_and_what_was_made_in_them(slices, vae, tmp_path):
