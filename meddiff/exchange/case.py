@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from meddiff.case import SYNTHETIC_NOTICE, MedDiffError
+from meddiff.case import SYNTHETIC_NOTICE, MedDiffError, Task
 from meddiff.exchange.atomic import write_atomic
 from meddiff.exchange.coco import NAME, add_to_coco, png_name
 from meddiff.exchange.dicom import write_dicom
@@ -80,7 +80,7 @@ def _dicom_objects(case: SealedCase, folder: Path) -> None:
     from meddiff.exchange.seg import write_seg  # highdicom comes with them
     from meddiff.exchange.sr import write_sr
 
-    shown = case.twin if case.case.request.task == "remove" else case.image
+    shown = case.twin if case.case.request.task is Task.REMOVE else case.image
     if case.mask.any():
         write_seg(case.mask, folder / f"{case.case.id}-outline.dcm", like=shown)
     write_sr(case, folder / f"{case.case.id}-report.dcm")

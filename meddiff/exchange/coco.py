@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from meddiff.case import SYNTHETIC_NOTICE, MedDiffError
+from meddiff.case import SYNTHETIC_NOTICE, MedDiffError, Task
 from meddiff.exchange.atomic import write_atomic
 from meddiff.marking.seal import SealedCase, SealedImage, require_sealed
 
@@ -37,7 +37,7 @@ def add_to_coco(case: SealedCase, folder: str | Path) -> Path:
         finding = case.case.request.findings.finding
         category = _category(dataset, (finding.pathology if finding else None) or UNNAMED)
         # The lesion is on the picture that was made with it; where one was taken out, on the slice that was given.
-        shown = case.twin if case.case.request.task == "remove" else case.image
+        shown = case.twin if case.case.request.task is Task.REMOVE else case.image
         dataset["annotations"].append(_annotation(shown, case.mask, category))
         dataset["annotations"].sort(key=lambda a: a["id"])
     text = json.dumps(dataset, indent=1, sort_keys=True) + "\n"

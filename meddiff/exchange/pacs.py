@@ -31,7 +31,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from meddiff.case import MedDiffError, Record
+from meddiff.case import MedDiffError, Record, Task
 from meddiff.exchange.atomic import write_atomic
 from meddiff.exchange.dicom import to_dataset
 from meddiff.exchange.target import Passing, Refused, Target, require_allowed
@@ -140,7 +140,7 @@ def _instances(what: Sendable | Iterable[Sendable]) -> Iterator[Dataset]:
     """The data sets of what is sealed; the only place here where one is made."""
     for item in [what] if isinstance(what, SealedCase | SealedImage | str | Path) else what:
         if isinstance(item, SealedCase):
-            made = [to_dataset(require_sealed(item.image)), to_dataset(require_sealed(item.twin))]
+            made = _whole(item)
         elif isinstance(item, str | Path):
             made = [_read(Path(item))]
         else:
@@ -148,6 +148,16 @@ def _instances(what: Sendable | Iterable[Sendable]) -> Iterator[Dataset]:
         for instance in made:
             instance.preamble = b"\0" * 128  # PS3.10 section 7.1; some servers keep a file without it as it comes
             yield instance
+
+
+def _whole(case: SealedCase) -> list[Dataset]:
+    """Picture, twin, asked and measured, and the outline where there is a lesion: one study."""
+    from meddiff.exchange.seg import to_seg  # highdicom comes with them
+    from meddiff.exchange.sr import to_sr
+
+    image, twin = require_sealed(case.image), require_sealed(case.twin)
+    outline = [to_seg(twin if case.case.request.task is Task.REMOVE else image, case.mask)] if case.mask.any() else []
+    return [to_dataset(image), to_dataset(twin), *outline, to_sr(case)]
 
 
 def _read(path: Path) -> Dataset:
