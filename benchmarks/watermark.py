@@ -113,6 +113,11 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "upside down *": lambda p: p[::-1],
     "noise, deviation 4": lambda p: noisy(p, 4),
     "blur, sigma 1": lambda p: to_bytes(ndimage.gaussian_filter(p.astype(np.float32), 1.0)),
+    "JPEG 20": lambda p: saved(p, "JPEG", quality=20),
+    "crop to 12%, middle": lambda p: cropped(p, 0.12),
+    "rotation 8 degrees": lambda p: rotated(p, 8),
+    "noise, deviation 12": lambda p: noisy(p, 12),
+    "blur, sigma 2": lambda p: to_bytes(ndimage.gaussian_filter(p.astype(np.float32), 2.0)),
     "screenshot (140%, window, JPEG 80)": lambda p: saved(windowed(resized(p, 1.4), 2, 98), "JPEG", quality=80),
 }
 

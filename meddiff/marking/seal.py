@@ -82,13 +82,13 @@ def seal(
 ) -> SealedImage:
     """Marks pixels [H, W] uint8 or uint16 as synthetic, once and for ever.
 
+    The invisible mark (`watermark`) changes a pixel by two grey levels of 255 at most. A picture that is too small or too empty for it is sealed
+    without, and its provenance says so (`mark_version` None).
+
     Args:
         avoid: bool [H, W], where neither stamp nor invisible mark may lie: the lesion.
         language: of the stamp.
         beside: the sealed case whose twin this is: its stamp's place and its invisible mark are taken, so that nothing but the lesion differs.
-
-    The invisible mark (`watermark`) changes a pixel by two grey levels of 255 at most. A picture that is too small or too empty for it is sealed
-    without, and its provenance says so (`mark_version` None).
 
     Raises:
         MedDiffError: for other shapes or types, pixels that are not those the provenance names, or a twin that does

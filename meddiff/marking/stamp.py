@@ -70,7 +70,7 @@ def stamp(
     short = min(pixels.shape)
     for size in (max(round(short / 22), 10), 10, SMALLEST):
         for form in ((line, case_id), (*lines, case_id), (*lines, *_halves(case_id))):
-            words = _text(form, size, language)
+            words = _text(form, size)
             place = _free(busy, *words.shape)
             if place:
                 box = StampBox(place[0], place[1], words.shape[0], words.shape[1], language=language)
@@ -100,7 +100,7 @@ def _strip(case_id: str, columns: int, size: int, language: Language) -> np.ndar
     line, *lines = WORDS[language]
     for form in ((f"{line}  {case_id}",), (line, case_id), (*lines, case_id), (*lines, *_halves(case_id))):
         for height in (size, SMALLEST):
-            words = _text(form, height, language)
+            words = _text(form, height)
             if words.shape[1] <= columns:
                 return words
     raise MedDiffError(
@@ -118,17 +118,27 @@ def _chinese_font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(CHINESE_FONT), max(size, SMALLEST_CHINESE))
 
 
-def _text(lines: tuple[str, ...], size: int, language: Language) -> np.ndarray:
+def _text(lines: tuple[str, ...], size: int) -> np.ndarray:
     """Lines of text as a mask [h, w] of 0 to 1, with padding."""
-    font = _chinese_font(size) if language == "zh" else ImageFont.load_default(size=size)
-    boxes = [font.getbbox(line) for line in lines]
-    height = int(max(box[3] for box in boxes)) + 1
-    width = int(max(box[2] for box in boxes)) + 1
+    latin = ImageFont.load_default(size=size)
+    fonts = [[_chinese_font(size) if not letter.isascii() else latin for letter in line] for line in lines]
+    widths = [
+        [font.getlength(letter) for font, letter in zip(row, line, strict=True)]
+        for row, line in zip(fonts, lines, strict=True)
+    ]
+    height = int(max(font.getbbox(line)[3] for row, line in zip(fonts, lines, strict=True) for font in row)) + 1
+    width = int(max(sum(row) for row in widths)) + 1
     image = Image.new("L", (width + 2 * PADDING, height * len(lines) + 2 * PADDING))
     draw = ImageDraw.Draw(image)
     draw.fontmode = "L"
     for number, line in enumerate(lines):
-        draw.text((PADDING, PADDING + number * height), line, fill=255, font=font)
+        if line.isascii():  # in one piece, with the font's kerning
+            draw.text((PADDING, PADDING + number * height), line, fill=255, font=latin)
+            continue
+        across = float(PADDING)
+        for letter, font, wide in zip(line, fonts[number], widths[number], strict=True):
+            draw.text((across, PADDING + number * height), letter, fill=255, font=font)
+            across += wide
     words = np.asarray(image, np.float32)
     return words / words.max()  # thin strokes of a small font stay below 255
 

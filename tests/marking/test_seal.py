@@ -178,3 +178,14 @@ def test_only_what_was_sealed_is_reopened_and_only_by_the_bank(pixels):
     house = Path(meddiff.__file__).parent
     users = {str(path.relative_to(house)) for path in house.rglob("*.py") if re.search(r"\breopen\b", path.read_text())}
     assert users == {"marking/seal.py", "bank/store.py"}
+
+
+def test_a_chinese_stamp_names_its_case(pixels):
+    areas = []
+    for case_id in ("MD-000000000001", "MD-000000000008"):
+        stamped, box = stamp(pixels, case_id, language="zh")
+        assert box.language == "zh" and stamped[box.area].max() > 200
+        areas.append(stamped[box.area])
+    assert not np.array_equal(*areas)
+    lines = np.flatnonzero(np.diff((areas[0] > 60).any(1).astype(int)) == 1)
+    assert len(lines) == 2  # the words, and the id below
