@@ -250,7 +250,7 @@ class Provenance(Record):
     pack: str
     pack_sha256: str
     pixel_sha256: str  # of the pixels before stamp and mark
-    mark_version: int | None = None  # of the invisible mark; None: the picture is too small or too empty to carry it
+    mark_version: int | None = None  # of the invisible mark; None: the picture is too small, empty or noisy to carry it
     sealed_sha256: str = (
         ""  # of the pixels in this file, stamp and mark in them: `verify` compares; filled in by the seal
     )

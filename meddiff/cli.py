@@ -7,6 +7,7 @@ import getpass
 import importlib
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,6 +164,15 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder for the files")
 
     _bank_parser(verb("bank", "look after the kept cases", _bank))
+
+    out = verb("send", "send cases to a PACS on the allowed list (MEDDIFF_PACS_ALLOWED), each instance once", _send)
+    out.add_argument(
+        "cases", nargs="*", help="ids in the bank (MD-...), or DICOM files that MedDiff wrote; none: ask only"
+    )
+    out.add_argument("--to", required=True, metavar="ADDRESS", help="https://host:port/path, or dicom+tls://host:port")
+    out.add_argument("--user", default="", help="name there; the password is MEDDIFF_PACS_PASSWORD, or asked for")
+    out.add_argument("--aet", default="MEDDIFF", help="our AE title, for dicom (default MEDDIFF)")
+    out.add_argument("--called-aet", default="ANY-SCP", help="the server's AE title, for dicom (default ANY-SCP)")
 
     text = verb("text", "exchange the text encoder", _text)
     text.add_argument(
@@ -449,10 +459,9 @@ def _rebuild(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from meddiff.bank import Bank
-    from meddiff.verify import report
+    from meddiff.verify import kept_bank, report
 
-    return report(args.path, Bank(), args.json)
+    return report(args.path, kept_bank(), args.json)
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -469,6 +478,45 @@ def _export(args: argparse.Namespace) -> int:
         write_case(bank.open(name), args.out, args.format or ["png"])
     print(f"{len(names)} case{'' if len(names) == 1 else 's'} written to {args.out}")
     return 0
+
+
+def _send(args: argparse.Namespace) -> int:
+    from meddiff.bank import Bank
+    from meddiff.exchange.pacs import Target, check, send
+    from meddiff.exchange.target import require_allowed
+
+    # Settled before a password is asked for; it must not go where nothing may go.
+    target = Target(args.to, args.user, calling_aet=args.aet, called_aet=args.called_aet)
+    require_allowed(target)
+    if args.user:
+        target = replace(target, password=_password(f"Password of {args.user} at {target.server}: "))
+    if not args.cases:
+        check(target)
+        print(f"{target.server} answers")
+        return 0
+    ids = [name for name in args.cases if name.startswith("MD-") and not Path(name).suffix]
+    bank = Bank() if ids else None
+    what = [bank.open(name) if bank and name in ids else Path(name) for name in args.cases]
+
+    def progress(share: float, word: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{share:4.0%}  {word:24s}", end="\n" if share == 1 else "", file=sys.stderr, flush=True)
+
+    report = send(what, target, progress)
+    print(report)
+    for failure in report.failed:
+        print(f"meddiff: {failure.uid}: {failure.reason}", file=sys.stderr)
+    return 1 if report.failed else 0
+
+
+def _password(question: str) -> str:
+    from meddiff.settings import settings
+
+    if (kept := settings().pacs_password) is not None:
+        return kept.get_secret_value()
+    if not sys.stdin.isatty():
+        raise MedDiffError("Give the password in MEDDIFF_PACS_PASSWORD: there is no terminal to ask at.")
+    return getpass.getpass(question)
 
 
 def _packs(args: argparse.Namespace) -> int:

@@ -8,32 +8,33 @@ import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from scipy import ndimage
 
 from meddiff.bank import Bank
-from meddiff.case import Request, Tolerance
+from meddiff.case import pixel_sha256
 from meddiff.cli import main
 from meddiff.exchange import WRITERS, write_png
-from meddiff.synthesis.studio import Studio
+from meddiff.marking.provenance import png_text
 from meddiff.verify import Answer, verify_file
 from tests.conftest import make_phantom
+from tests.exchange.test_case_files import make_case
 
 SENTENCE = "Axial T1 post-contrast, ring-enhancing left frontal glioma, 35 mm"
 
 
 @pytest.fixture(scope="module")
-def kept(tiny_packs, tmp_path_factory):
+def kept(tmp_path_factory):
     """A bank with one case, and the case."""
-    from meddiff.settings import settings
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MEDDIFF_CHECKPOINTS", str(tiny_packs))
-        settings.cache_clear()
-        asked = Request(sentence=SENTENCE, steps=2, precision="fp32", tolerance=Tolerance(redraws=0))
-        case = next(Studio("brain-t1gd", "fp32").create(asked))
-    settings.cache_clear()
+    case = make_case((make_phantom() * 230).astype(np.uint8))
     bank = Bank(tmp_path_factory.mktemp("verify-bank"))
     bank.keep(case)
     return bank, case
+
+
+def stranger() -> np.ndarray:
+    """A picture that nobody made a case of, uint8 [200, 200]."""
+    blobs = ndimage.gaussian_filter(np.random.default_rng(3).normal(size=(200, 200)), 9)
+    return np.clip(120 + 900 * blobs, 0, 255).astype(np.uint8)
 
 
 def names(verdict) -> set[str]:
@@ -60,8 +61,17 @@ def test_a_record_copied_onto_another_picture_is_no_proof(kept, tmp_path):
     assert verdict.exit_code == 3 and "changed" in names(verdict)
 
 
+def test_a_record_forged_to_name_another_pictures_pixels_is_no_proof_either(kept, tmp_path):
+    _, case = kept
+    other = stranger()
+    record = case.image.provenance.model_copy(update={"sealed_sha256": pixel_sha256(other)})
+    Image.fromarray(other).save(tmp_path / "forged.png", pnginfo=png_text(record, (1.0, 1.0), case.image.box))
+    (verdict,) = verify_file(tmp_path / "forged.png")
+    assert verdict.exit_code == 3 and "mark missing" in names(verdict)
+
+
 def test_a_stranger_is_not_known_and_never_called_real(kept, tmp_path):
-    Image.fromarray((make_phantom() * 255).astype(np.uint8)).save(tmp_path / "stranger.png")
+    Image.fromarray(stranger()).save(tmp_path / "stranger.png")
     (verdict,) = verify_file(tmp_path / "stranger.png", kept[0])
     assert verdict.exit_code == 1 and "does not mean" in verdict.said
 

@@ -12,7 +12,7 @@ from meddiff.case import Case, MedDiffError, Provenance, pixel_sha256
 from meddiff.marking.code import VERSION, number_of
 from meddiff.marking.provenance import read_png
 from meddiff.marking.stamp import Language, StampBox, copy_stamp, stamp
-from meddiff.marking.watermark import can_carry, embed
+from meddiff.marking.watermark import can_be_read, can_carry, embed
 
 _KEY = object()  # only this module makes sealed images
 
@@ -82,8 +82,8 @@ def seal(
 ) -> SealedImage:
     """Marks pixels [H, W] uint8 or uint16 as synthetic, once and for ever.
 
-    The invisible mark (`watermark`) changes a pixel by two grey levels of 255 at most. A picture that is too small or too empty for it is sealed
-    without, and its provenance says so (`mark_version` None).
+    The invisible mark (`watermark`) changes a pixel by two grey levels of 255 at most. A picture that is too small, too empty or too noisy for it
+    is sealed without, and its provenance says so (`mark_version` None).
 
     Args:
         avoid: bool [H, W], where neither stamp nor invisible mark may lie: the lesion.
@@ -109,17 +109,17 @@ def seal(
     ):
         raise MedDiffError("A case and its twin are sealed together: they must have one id and one size.")
     # Before the stamp: the mark lies in the whole picture.
-    if beside is not None:
-        change = beside.change
-    else:
-        change = embed(pixels, number_of(provenance.case_id), avoid) if can_carry(pixels) else None
+    number = number_of(provenance.case_id)
+    fresh = beside is None and can_carry(pixels)
+    change = embed(pixels, number, avoid) if fresh else beside.change if beside is not None else None
     marked = pixels if change is None else _added(pixels, change)
+    version = VERSION if change is not None and can_be_read(marked, number) else None
     if beside is None:
         stamped, box = stamp(marked, provenance.case_id, avoid, language)
     else:
         box = beside.box
         stamped = copy_stamp(marked, beside.pixels.astype(pixels.dtype), box)
-    told = {"mark_version": None if change is None else VERSION, "sealed_sha256": pixel_sha256(stamped)}
+    told = {"mark_version": version, "sealed_sha256": pixel_sha256(stamped)}
     return SealedImage(stamped, provenance.model_copy(update=told), spacing_mm, box, _KEY, change)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from scipy import fft, ndimage
 
-from meddiff.marking.code import CODED_BITS, code_words
+from meddiff.marking.code import CODED_BITS, code_words, decode
 
 TILE = 128  # samples
 ACROSS = 2  # tiles along the short side of a picture
@@ -200,6 +200,14 @@ def embed(pixels: np.ndarray, number: int, spare: np.ndarray | None = None) -> n
         change, share = _within(resized(write, pixels.shape), below, above, unit)
         write *= share
     return np.rint(change * unit).astype(np.int32)
+
+
+def can_be_read(pixels: np.ndarray, number: int) -> bool:
+    """Whether a whole picture [H, W] says `number` as it is: what a picture of noise, for one, does not."""
+    marks = pattern()
+    scale = TILE * ACROSS / min(pixels.shape)
+    seen = analysed(resized(_grey(pixels)[0], tuple(max(round(side * scale), 1) for side in pixels.shape)))
+    return decode(marks.soft(marks.whiten(marks.spectrum(seen))[None])) == [number]
 
 
 def _need(agree: np.ndarray) -> np.ndarray:

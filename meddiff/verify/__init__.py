@@ -2,6 +2,6 @@
 
 from meddiff.verify.compare import Change
 from meddiff.verify.text import report
-from meddiff.verify.verdict import Answer, Evidence, Verdict, verify_file, verify_folder
+from meddiff.verify.verdict import Answer, Evidence, Verdict, kept_bank, verify_file, verify_folder
 
-__all__ = ["Answer", "Change", "Evidence", "Verdict", "report", "verify_file", "verify_folder"]
+__all__ = ["Answer", "Change", "Evidence", "Verdict", "kept_bank", "report", "verify_file", "verify_folder"]

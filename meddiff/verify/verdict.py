@@ -21,6 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from meddiff.case import MedDiffError, Provenance, pixel_sha256
 from meddiff.marking.provenance import RECORD, read_private_block
 from meddiff.marking.stamp import StampBox
+from meddiff.marking.watermark import can_carry
 from meddiff.settings import settings
 from meddiff.verify.compare import Change, compare
 
@@ -120,6 +121,14 @@ class Opened:
 
 
 # ---------------------------------------------------------------- from a file to verdicts
+
+
+def kept_bank() -> Bank | None:
+    """The bank of the settings, if there is one: looking at a picture makes none."""
+    from meddiff.bank import Bank
+
+    there = settings().database_url or (settings().casebank / "bank.sqlite").exists()
+    return Bank() if there else None
 
 
 def verify_file(path: str | Path, bank: Bank | None = None) -> list[Verdict]:
@@ -464,7 +473,9 @@ def _judge(opened: Opened, pixels: np.ndarray, number: int, bank: Bank | None) -
         )
     if kept and not record:
         changes.append(Change("record stripped", "The record was taken out of the file."))
-    quarrels = _quarrels(evidence, record, reading, same, bool(kept and changes is not None and _lies_on(changes)))
+    quarrels = _quarrels(
+        evidence, record, reading, can_carry(_in_bytes(pixels)), kept is not None and _lies_on(changes)
+    )
     answer = _answer(evidence, quarrels, changes)
     return Verdict(
         opened.name,
@@ -535,7 +546,7 @@ def _lies_on(changes: list[Change]) -> bool:
 
 
 def _quarrels(
-    evidence: list[Evidence], record: Provenance | None, reading: Reading | None, same: bool | None, on_kept: bool
+    evidence: list[Evidence], record: Provenance | None, reading: Reading | None, carries: bool, on_kept: bool
 ) -> list[Change]:
     """Witnesses that contradict each other."""
     named = {e.witness: e.case_id for e in evidence if e.case_id}
@@ -543,12 +554,11 @@ def _quarrels(
     if len(set(named.values())) > 1:
         who = ", ".join(f"the {witness} {case_id}" for witness, case_id in named.items())
         found.append(Change("contradiction", f"The witnesses name different cases: {who}.", False))
-    marked = record is not None and record.mark_version is not None
-    if record and reading is None and marked and not same and not on_kept and not named.get("fingerprint"):
+    if record and reading is None and carries and not on_kept and not named.get("fingerprint"):
         found.append(
             Change(
                 "mark missing",
-                "The record says that the pixels carry a mark, and none was found: the record may have been put into another picture.",
+                "There is a record, but no mark in the pixels, which have room for one: the record may have been put into another picture.",
                 False,
             )
         )
@@ -576,7 +586,7 @@ def _sure(evidence: list[Evidence], same: bool | None, kept: bool) -> str:
     """How sure the answer is, in words."""
     by = {e.witness: e for e in evidence}
     if mark := by.get("mark"):
-        return f"Very sure: the mark is in the pixels; an unmarked picture says so by chance once in {1 / max(mark.chance or 1e-12, 1e-12):.1g}."
+        return f"Very sure: the mark is in the pixels; an unmarked picture says so by chance less than once in {1 / max(mark.chance or 1e-12, 1e-12):,.0f}."
     if looks := by.get("fingerprint"):
         return f"Fairly sure, by looks alone: about {looks.chance:.1g} that another picture comes as near."
     if by.get("record") and by["record"].case_id:

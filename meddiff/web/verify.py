@@ -39,11 +39,10 @@ def build(files: Path) -> None:
     def look(path: str | None) -> list[Any]:
         if not path:
             return [gr.skip(), gr.update(visible=False, value=None)]
-        from meddiff.bank import Bank
-        from meddiff.verify import verify_file
+        from meddiff.verify import kept_bank, verify_file
 
         try:
-            bank = Bank()
+            bank = kept_bank()
             verdicts = verify_file(path, bank)
         finally:
             Path(path).unlink(missing_ok=True)
