@@ -124,12 +124,12 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tiny_house, capsys,
 
 
 def test_a_disk_that_fills_up_amid_a_case_leaves_none_of_its_files(tiny_house, capsys, monkeypatch):
-    from meddiff import exchange
+    from meddiff.exchange import case as whole
 
     def full(*_):
         raise MedDiffError("the disk is full")
 
-    monkeypatch.setattr(exchange, "write_mask_png", full)  # case and twin are written before it
+    monkeypatch.setattr(whole, "write_mask_png", full)  # case and twin are written before it
     out = tiny_house / "out"
     out.mkdir()
     (out / "mine.txt").write_text("kept")

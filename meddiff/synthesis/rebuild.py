@@ -69,7 +69,7 @@ def rebuild_picture(path: Path, studio: Studio, background: Slice | None = None)
 def old_pixels(path: Path) -> tuple[np.ndarray, StampBox | None] | None:
     """The sealed pixels [H, W] of a file that MedDiff wrote, and their stamp's place where the file tells it; None of a record alone."""
     name = path.name.lower()
-    if name.endswith(".json"):
+    if name.endswith((".json", ".gif")):  # a GIF shows 16 bits as 8: its records alone are exact
         return None
     if name.endswith((".nii", ".nii.gz")):
         import nibabel
@@ -136,7 +136,7 @@ def _made_and_sealed(record: Provenance, studio: Studio, background: Slice | Non
 
 
 def read_record(path: Path) -> Provenance:
-    """The provenance that a PNG or DICOM file carries, or that stands in a JSON file or beside a NIfTI volume.
+    """The provenance that a PNG, DICOM, NIfTI or GIF file carries, or that stands in a JSON file.
 
     Raises:
         MedDiffError: there is none, or it is damaged.
@@ -156,6 +156,10 @@ def read_record(path: Path) -> Provenance:
         from meddiff.exchange.dicom import read_dicom_record
 
         return read_dicom_record(path)
+    if name.endswith(".gif"):
+        from meddiff.exchange.gif import read_gif_records
+
+        return read_gif_records(path)[0]
     return read_png(path, str(path))[1]
 
 
@@ -174,7 +178,7 @@ def _native(request: Request, studio: Studio, background: Slice | None) -> Nativ
 
 
 def _apart(new: SealedImage, old: np.ndarray, box: StampBox) -> int:
-    """Largest difference between two sealed pictures, outside both stamps."""
+    """Largest difference between two sealed pictures in grey levels of the new one, outside both stamps."""
     height = old.shape[0] - box.appended_rows
     made = new.pixels[: new.height]
     if old[:height].shape != made.shape:
@@ -182,7 +186,10 @@ def _apart(new: SealedImage, old: np.ndarray, box: StampBox) -> int:
             f"The picture is {' x '.join(map(str, old[:height].shape))} pixels, its request makes "
             f"{' x '.join(map(str, made.shape))}: it was cut or resized since. Give the file as MedDiff wrote it."
         )
-    apart = np.abs(made.astype(np.int64) - old[:height].astype(np.int64))
+    level = 1
+    if new.pixels.dtype == np.uint8 and old.max() > 255:  # a 16-bit PNG holds each of 256 levels x 257
+        level = 257
+    apart = -(-np.abs(made.astype(np.int64) * level - old[:height].astype(np.int64)) // level)
     for stamp in (box, new.box):
         if not stamp.appended_rows:
             apart[stamp.area] = 0

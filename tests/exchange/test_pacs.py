@@ -31,6 +31,8 @@ from meddiff.exchange.dicom import to_dataset
 from meddiff.exchange.dicomweb import WebServer
 from meddiff.exchange.dimse import DimseServer
 from meddiff.exchange.pacs import Target, check, send
+from meddiff.exchange.seg import to_seg
+from meddiff.exchange.sr import to_sr
 from meddiff.exchange.target import Address, require_allowed
 from meddiff.marking import SealedCase, seal
 from meddiff.marking.provenance import read_private_block
@@ -74,15 +76,23 @@ def images(phantom, request):
 
 @pytest.fixture
 def case(phantom, request):
-    """A sealed case with its twin."""
+    """A sealed case with its twin and outline."""
     seed = sum(request.node.name.encode()) * 1000 + 999
     image, twin = (sealed_of(phantom, seed, role) for role in ("case", "twin"))
     record = image.provenance
-    return SealedCase(Case(id=record.case_id, request=record.request), image, twin, np.zeros((image.height, 128), bool))
+    mask = np.zeros((image.height, image.pixels.shape[1]), bool)
+    mask[50:70, 60:75] = True
+    return SealedCase(Case(id=record.case_id, request=record.request), image, twin, mask)
 
 
 def uids(images):
     return [to_dataset(image).SOPInstanceUID for image in images]
+
+
+def uids_of(case):
+    """Picture, twin, outline and report."""
+    instances = (to_dataset(case.image), to_dataset(case.twin), to_seg(case.image, case.mask), to_sr(case))
+    return tuple(instance.SOPInstanceUID for instance in instances)
 
 
 # ---------------------------------------------------------------- servers
@@ -410,15 +420,15 @@ def test_the_wire_itself_takes_nothing_but_what_is_ours(allow, phantom):
 
 
 @needs_orthanc
-def test_a_case_and_its_twin_arrive_once_and_are_the_same_there(orthanc, allow, case, tmp_path):
+def test_a_case_its_twin_outline_and_report_arrive_once_and_are_the_same_there(orthanc, allow, case, tmp_path):
     allow(orthanc.web)
     target, said = Quick(orthanc.web, USER, PASSWORD), []
     before = orthanc.arrived()
     first = send(case, target, lambda share, word: said.append((share, word)))
-    assert first.sent == tuple(uids([case.image, case.twin]))
+    assert first.sent == uids_of(case)
     assert not (first.failed or first.already_there or first.unread)
-    assert said == [(0, "instance 1 of 2"), (0.5, "instance 2 of 2"), (1, "done")]
-    for sealed, uid in zip((case.image, case.twin), first.sent, strict=True):
+    assert said == [*((number / 4, f"instance {number + 1} of 4") for number in range(4)), (1, "done")]
+    for sealed, uid in zip((case.image, case.twin), first.sent[:2], strict=True):
         ours = [
             item["ID"] for item in orthanc.rest("/instances?expand") if item["MainDicomTags"]["SOPInstanceUID"] == uid
         ]
@@ -434,7 +444,7 @@ def test_a_case_and_its_twin_arrive_once_and_are_the_same_there(orthanc, allow, 
     anew = send(case, target)
     assert again.already_there == anew.already_there == first.sent
     assert not (again.sent or again.failed or anew.sent or anew.failed or anew.unread)
-    assert orthanc.arrived() == before + 2
+    assert orthanc.arrived() == before + 4
 
 
 @needs_orthanc
@@ -701,10 +711,10 @@ def test_c_store_arrives_once_and_is_found_again(orthanc, allow, case):
     check(target)
     before = orthanc.arrived()
     first, second = send(case, target), send(case, target)
-    assert first.sent == second.already_there == tuple(uids([case.image, case.twin]))
+    assert first.sent == second.already_there == uids_of(case)
     assert not (first.failed or first.unlisted or second.sent or second.failed)
     assert first.unread == first.sent  # C-STORE gives nothing back
-    assert orthanc.arrived() == before + 2
+    assert orthanc.arrived() == before + 4
     by_web = send(case, Quick(orthanc.web, USER, PASSWORD))  # there, and read back: the same pixels
     assert by_web.already_there == first.sent and not by_web.unread
 
@@ -873,8 +883,8 @@ def test_the_command_sends_from_the_bank_and_from_files(orthanc, allow, case, im
     said = capsys.readouterr()
     assert said.out.splitlines() == [
         f"{orthanc.web} answers",
-        "3 sent, 0 already there, 0 not sent",
-        "0 sent, 3 already there, 0 not sent",
+        "5 sent, 0 already there, 0 not sent",
+        "0 sent, 5 already there, 0 not sent",
     ]
     assert main(["send", str(path), "--to", "https://elsewhere.example/dicom-web", "--user", USER]) == 2
     assert main(["send", str(tmp_path / "gone.dcm"), *to]) == 2

@@ -6,6 +6,7 @@ import pytest
 from meddiff.case import MedDiffError, Request, Tolerance, pixel_sha256
 from meddiff.cli import main
 from meddiff.exchange import WRITERS, write_png
+from meddiff.exchange.gif import write_blink
 from meddiff.synthesis.rebuild import old_pixels, read_record, rebuild, rebuild_record
 from meddiff.synthesis.studio import Studio
 
@@ -31,6 +32,11 @@ def test_the_record_in_a_file_of_any_kind_gives_the_same_pixels(case, studio, tm
     report = rebuild_record(read_record(path), studio, old=old_pixels(path))
     assert report.identical and report.largest_difference == 0
     assert np.array_equal(getattr(report.sealed, role).pixels, getattr(case, role).pixels)
+
+
+def test_the_record_in_a_gif_is_enough(case, studio, tmp_path):
+    path = write_blink(case, tmp_path / "blink.gif")
+    assert rebuild_record(read_record(path), studio, old=old_pixels(path)).identical
 
 
 def test_from_the_json_alone_the_same_png_comes_byte_for_byte(case, tiny_house, tmp_path, capsys):
