@@ -399,12 +399,14 @@ def _own_slice_changed(page, folder: Path):  # type: ignore[no-untyped-def]
 
 
 def _only_inside(provenance: Provenance, made: np.ndarray, given: np.ndarray, stamp: tuple[slice, slice]) -> bool:
-    """Whether a case differs from the slice given to it, and only in the edit region and under the stamp."""
+    """Whether a case differs from the slice given to it by more than the invisible mark, and only in the edit region and under the stamp."""
     from meddiff.conditions.masks import edit_region
+    from meddiff.marking.watermark import LEVELS
 
     assert provenance.request.mask is not None
     edit = edit_region(provenance.request.mask.to_array(), provenance.request.edit_margin_mm, (1.0, 1.0))
-    differs = made[: given.shape[0]] != given
+    apart = np.abs(made[: given.shape[0]].astype(int) - given)
+    differs = apart > np.ceil(LEVELS * given.max() / 255)
     inside = bool((differs & edit).any())
     differs[edit] = differs[stamp] = False
     return inside and not differs.any()
