@@ -17,8 +17,9 @@ import pytest
 from benchmarks.page import free_port
 from meddiff import exchange
 from meddiff.case import MedDiffError
-from meddiff.marking import thumbnail
+from meddiff.marking import SealedCase, thumbnail
 from meddiff.settings import HOUSE
+from tests.exchange.dicom_support import case_of
 
 # Who may turn arrays into picture files, and what: outlines and sealed pictures.
 MAY_ENCODE = {
@@ -69,6 +70,33 @@ def test_every_function_that_takes_a_sealed_image_refuses_an_array():
     assert seen >= 4
     with pytest.raises(MedDiffError, match="[Ss]ealed"):
         thumbnail(np.zeros((256, 256), np.uint8))
+
+
+def test_every_writer_of_a_whole_case_refuses_one_whose_picture_or_twin_is_not_sealed(tmp_path):
+    """By their annotations too: a `SealedCase` can be put together by hand, the sealed images in it cannot."""
+    import importlib
+
+    whole, raw = case_of(), np.zeros((256, 256), np.uint8)
+    seen = set()
+    for path in sorted((HOUSE / "meddiff" / "exchange").glob("*.py")):
+        module = importlib.import_module(f"meddiff.exchange.{path.stem}")
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            signature = inspect.signature(function)
+            first = next(iter(signature.parameters.values()), None)
+            if name.startswith("_") or function.__module__ != module.__name__ or first is None:
+                continue
+            if str(first.annotation) != "SealedCase":
+                continue
+            seen.add(name)
+            others = {"folder": tmp_path, "path": tmp_path / "x", "formats": list(exchange.FORMATS)}
+            given = {parameter: others[parameter] for parameter in list(signature.parameters)[1:]}
+            for image, twin in ((raw, whole.twin), (whole.image, raw)):
+                if name.endswith("_sr") and twin is raw:  # the report tells of the picture alone
+                    continue
+                with pytest.raises(MedDiffError, match="[Ss]ealed"):
+                    function(SealedCase(whole.case, image, twin, whole.mask), **given)
+    assert {"write_case", "write_zip", "write_blink", "add_to_coco", "write_sr"} <= seen
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_nobody_else_turns_arrays_into_picture_files():

@@ -7,6 +7,7 @@ from meddiff.exchange.case import FORMATS, write_case
 from meddiff.exchange.dicom import write_dicom
 from meddiff.exchange.nifti import write_mask_nifti, write_nifti
 from meddiff.exchange.png import write_mask_png, write_png, write_png16
+from meddiff.exchange.zip import write_zip
 from meddiff.marking.seal import SealedImage
 
 WRITERS: dict[str, tuple[str, Callable[[SealedImage, str | Path], Path]]] = {
@@ -25,4 +26,5 @@ __all__ = [
     "write_mask_png",
     "write_nifti",
     "write_png",
+    "write_zip",
 ]

@@ -36,13 +36,14 @@ def write_case(case: SealedCase, folder: Path, formats: Iterable[str]) -> list[P
         formats: keys of `FORMATS`.
 
     Raises:
-        MedDiffError: an unknown format, or the folder cannot be written; nothing half-written remains.
+        MedDiffError: not sealed, an unknown format, or the folder cannot be written; nothing half-written remains.
         OSError: when the folder cannot be made.
     """
     wanted = list(dict.fromkeys(formats))
     if unknown := [kind for kind in wanted if kind not in FORMATS]:
         raise MedDiffError(f"{unknown[0]!r} is no format: choose among {', '.join(FORMATS)}.")
-    image, twin, name = require_sealed(case.image), require_sealed(case.twin), case.case.id
+    image, twin = (require_sealed(getattr(case, role, None)) for role in ("image", "twin"))
+    name = case.case.id
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".meddiff-") as hidden:
         stage = Path(hidden)

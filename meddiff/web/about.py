@@ -15,18 +15,27 @@ from meddiff.web.models import Models
 
 SAFETY = f"""
 ## What these pictures are for
-Teaching, practice reading and testing of image software. They are drawn by a statistical model: no patient is behind them,
-and no finding in them is evidence of anything. **They must never be used for diagnosis**, nor be mixed unmarked into
+Teaching, practice reading and testing of image software. They are drawn by a statistical model: no patient is behind them
+unless you gave a patient's slice to draw on, and no finding in them is evidence of anything. **They must never be used for diagnosis**, nor be mixed unmarked into
 clinical archives or into data that is called real.
 
 ## How they are marked
-Every picture carries words in its margin that anybody can read, and its origin (model, request, seed, licence) inside the file:
-as text in a PNG, as *Synthetic Data* and *Contributing Equipment* in DICOM, in the header's note in NIfTI. There is no way to
-get a picture out of this page without its marks. The marks say where a picture comes from; somebody determined can cut them off.
+Four things say that a picture is synthetic:
+
+- **Words in the margin** that anybody can read.
+- **An invisible mark** in the grey levels, with the number of the case. It outlives JPEG, cropping and screenshots. The lesion is
+  left as it is; pictures that are very small or nearly empty have no room for it.
+- **A record** in the file: the request, the seed, the model, what was checked, the licence. DICOM files also say *Synthetic Data*.
+- **A fingerprint** of each kept case, in the case bank: it recognises the picture even when its marks are gone.
+
+Not sure about a picture? Drop it on the **Verify** tab: it says whether MedDiff made it, which case it is, and what was done to
+it since. It never calls a picture real. Nothing leaves this page without its marks. They guard against mistakes; somebody
+determined can take them off.
 
 ## What stays on this computer
-Everything. The page needs no internet and asks for none. Names, numbers and dates in your files are dropped when a file is
-read. A slice you upload is held for this visit, and is stored in the case bank only when you keep a case made from it.
+Everything but what you download, and what you send to a PACS: only to a server that whoever runs this MedDiff has named, and as
+it comes there is none. The page needs no internet and asks for none. Names, numbers and dates in your files are dropped when a
+file is read. A slice you upload is held for this visit, and is stored in the case bank only when you keep a case made from it.
 
 ## What MedDiff cannot do
 One slice and one focal lesion at a time, from the sequences and planes of the installed pack. It does not know rare anatomy,

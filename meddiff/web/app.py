@@ -1,4 +1,4 @@
-"""The page: three tabs, a line that says whether the model is ready, and a footer that never goes away."""
+"""The page: four tabs, a line that says whether the model is ready, and a footer that never goes away."""
 
 from __future__ import annotations
 

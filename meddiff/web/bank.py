@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from meddiff.case import Case, MedDiffError, Plane, Status
 from meddiff.conditions.vocabulary import load_pathologies
-from meddiff.web import viewer
+from meddiff.web import pacs, viewer
 from meddiff.web.create import sentence_of
+from meddiff.web.style import alert, note
 
 if TYPE_CHECKING:  # the database's library is loaded when the tab is opened
     from meddiff.bank import Entry, Search
@@ -150,6 +151,8 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                 carried = gr.HTML(elem_id="md-carried")
         with gr.Column(scale=7, min_width=320):
             shown = viewer.build("md-bank-view", "<b>Pick a case to open it.</b>")
+            with shown.facts, gr.Column(elem_classes="md-card") as sending:
+                before_sent, became = pacs.build(opened)
             with gr.Column(visible=False, elem_classes="md-card") as about:
                 said = gr.HTML()
                 with gr.Row() as judging:
@@ -187,7 +190,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         except (MedDiffError, ValidationError) as error:
             words = sentence_of(error)
             gr.Warning(html.escape(words, quote=False))
-            return [gr.skip(), _alert(words), *(gr.skip() for _ in range(5))]
+            return [gr.skip(), alert(words), *(gr.skip() for _ in range(5))]
         shown_now = (
             f" (these {PAGE} come first; filter to reach the others)" if found.total > len(found.entries) else ""
         )
@@ -229,7 +232,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             return _on_page(sealed, bank.entry(case_id), which)
         except MedDiffError as error:
             gr.Warning(html.escape(str(error), quote=False), title="Not opened")
-            return {notice: _alert(str(error)), **_only_deletable(case_id)}
+            return {notice: alert(str(error)), **_only_deletable(case_id)}
 
     def _only_deletable(case_id: str) -> dict[Any, Any]:
         """A damaged case cannot be shown, and can be deleted."""
@@ -248,7 +251,9 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             seen: (entry.case.id, entry.revision) if entry else None,
             about: gr.update(visible=entry is not None),
             said: told(entry) if entry else "",
-            **{part: gr.update(visible=here) for part in (judging, describing, save, delete)},
+            **{part: gr.update(visible=here) for part in (judging, describing, save, delete, sending)},
+            before_sent: pacs.before(sealed),
+            became: "",
             undoing: gr.update(visible=entry is not None and bool(entry.deleted)),
             undo: "Bring it back",
             state: entry.review.value if entry else None,
@@ -270,7 +275,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             )  # fmt: skip
         except MedDiffError as error:
             gr.Warning(html.escape(str(error), quote=False), title="Not saved")
-            return {said: _alert(str(error))}
+            return {said: alert(str(error))}
         gr.Info("Saved.")
         return {said: told(entry), seen: (case_id, entry.revision)}
 
@@ -282,7 +287,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             Bank().delete(case_id, who, revision=revision)
         except MedDiffError as error:
             gr.Warning(html.escape(str(error), quote=False), title="Not deleted")
-            return {said: _alert(str(error))}
+            return {said: alert(str(error))}
         return {
             **_on_page(None, None, which),
             seen: which_case,
@@ -308,12 +313,12 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             path = files / "meddiff-bank.zip"
             out = export_bank(Bank(), path, asked(*values))
         except (MedDiffError, ValidationError) as error:
-            return {carried: _alert(sentence_of(error))}
+            return {carried: alert(sentence_of(error))}
         words = f"{out.cases} case{'s' if out.cases != 1 else ''} in the file."
         if out.on_slices:
             words += f" {out.on_slices} stand on a slice that was given, and show it: give them away only if you may."
         words += "".join(f" Left out: {line}" for line in out.left_out)
-        return {carried: _note(words), download: gr.update(value=str(path), visible=True)}
+        return {carried: note(words), download: gr.update(value=str(path), visible=True)}
 
     def take(path: str, who: str) -> dict[Any, Any]:
         try:
@@ -322,10 +327,10 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
             got = import_bank(Bank(), path, who)
         except MedDiffError as error:
-            return {carried: _alert(str(error))}
+            return {carried: alert(str(error))}
         words = f"{len(got.new)} new, {len(got.new_version)} with a new version, {len(got.there)} were there."
         refused = "".join(f" Refused: {line}." for line in got.refused)
-        return {carried: _alert(words + refused) if refused else _note(words)}
+        return {carried: alert(words + refused) if refused else note(words)}
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     view = [
@@ -344,6 +349,9 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         tags,
         notes,
         notice,
+        sending,
+        before_sent,
+        became,
         *shown.outputs,
     ]
     filled = [table, notice, listed, pictured, gallery, more, tagged]
@@ -358,20 +366,10 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
     more.click(
         lambda cases, ids: pictures(cases, len(ids) + PICTURES), [listed, pictured], [pictured, gallery, more], **quiet
     )
-    shown.which.change(
-        lambda sealed, which: shown.files(sealed, which, files), [opened, shown.which], list(shown.downloads), **quiet
-    )
+    shown.wire(opened, lambda sealed: sealed, files)
     save.click(store, [seen, who, state, why, tags, notes], [said, seen], **quiet).then(fill, filters, filled, **quiet)
     delete.click(remove, [seen, who, shown.which], view, **quiet).then(fill, filters, filled, **quiet)
     undo.click(bring_back, [seen, who, shown.which], view, **quiet).then(fill, filters, filled, **quiet)
     export.click(give, filters, [carried, download], **quiet)
     upload.upload(take, [upload, who], [carried], **quiet).then(fill, filters, filled, **quiet)
     return fill, filters, filled
-
-
-def _alert(words: str) -> str:
-    return f'<div class="md-alert" role="alert">{html.escape(words)}</div>'
-
-
-def _note(words: str) -> str:
-    return f'<div class="md-note" role="status">{html.escape(words)}</div>'

@@ -326,13 +326,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
     stop.click(lambda: gr.update(interactive=False), None, stop, cancels=[running], show_progress="hidden", **private)
     gallery.select(choose, [desk, shown.which], [desk, *case_view], show_progress="hidden", **private)
     keep.click(keep_case, desk, [desk, keep, kept_notice], show_progress="hidden", **private)
-    shown.which.change(
-        lambda desk_now, which: shown.files(desk_now.case, which, files),
-        [desk, shown.which],
-        list(shown.downloads),
-        show_progress="hidden",
-        **private,
-    )
+    shown.wire(desk, lambda desk_now: desk_now.case, files)
     arranging = _wire_form(desk, fields, parts)
     _wire_first(models, files, desk, fields, parts, arranging, stop)
     return fields

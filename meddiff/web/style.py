@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import gradio as gr
 
 FOOTER = "Synthetic images. Not for diagnosis."
@@ -17,6 +19,7 @@ def theme() -> gr.themes.Base:
         font=["system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "sans-serif"],
         font_mono=["ui-monospace", "Consolas", "Menlo", "DejaVu Sans Mono", "monospace"],
     ).set(
+        body_text_color_subdued="*neutral_500",
         body_background_fill="*neutral_100",
         body_background_fill_dark="*neutral_950",
         block_background_fill="white",
@@ -30,6 +33,16 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill_hover_dark="*primary_600",
         button_primary_text_color="white",
     )
+
+
+def alert(words: str) -> str:
+    """What went wrong, as HTML; lines stay lines."""
+    return f'<div class="md-alert" role="alert">{escape(words)}</div>'
+
+
+def note(words: str) -> str:
+    """What was done, as HTML."""
+    return f'<div class="md-note" role="status">{escape(words)}</div>'
 
 
 CSS = """
@@ -69,12 +82,14 @@ footer { display: none !important; }
 .md-hint b { color: var(--body-text-color); font-weight: 600; }
 .md-alert { border-left: 4px solid #c8473d; background: #fdf1ef; color: #6e1f18; padding: 10px 12px; border-radius: 6px; line-height: 1.45; }
 .md-note { border-left: 4px solid #2e9e6b; background: #edf7f2; color: #174f37; padding: 10px 12px; border-radius: 6px; line-height: 1.45; }
+#md-pacs-server input { text-overflow: ellipsis; margin-right: 22px; }
+.md-alert, .md-note { white-space: pre-line; overflow-wrap: anywhere; }
 .dark .md-alert { background: #3a1a17; color: #ffd3cd; } .dark .md-note { background: #12312a; color: #bfead6; }
 
 .md-go { position: sticky; bottom: 40px; z-index: 40; gap: 8px !important; padding: 10px 0 8px; background: var(--body-background-fill); }
 .md-go .html-container { padding: 0 !important; }
-:is(#md-progress, #md-first-told):has(.progress-text, .progress-level, .eta-bar) { min-height: 64px; }
-:is(#md-progress, #md-first-told) * { font-family: inherit !important; }
+:is(#md-progress, #md-first-told, .md-wait):has(.progress-text, .progress-level, .eta-bar) { min-height: 64px; }
+:is(#md-progress, #md-first-told, .md-wait) * { font-family: inherit !important; }
 #md-gallery .grid-wrap { min-height: 0 !important; max-height: 250px; overflow-y: auto; padding: 2px !important; }
 #md-gallery .grid-container { grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)) !important; height: auto !important; }
 #md-gallery img, #md-bank-pictures img { background: #000; }
@@ -132,7 +147,8 @@ footer { display: none !important; }
 @media (max-width: 640px) {
   .gradio-container { padding-left: 8px !important; padding-right: 8px !important; }
   .md-header { display: block !important; } #md-state { justify-content: flex-start; }
-  .md-card .md-table { font-size: .86rem; }
+  .md-card .md-table { font-size: .84rem !important; }
+  .md-card .md-table :is(td, th) { padding-right: 6px !important; }
   .md-empty { min-height: 220px; }
   .md-stage::before, .md-stage::after { font-size: .72rem; padding: 2px 6px; }
   .md-tools input[type=range] { width: 44vw; }

@@ -7,6 +7,7 @@ change nothing but the view.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -16,13 +17,18 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from meddiff.case import Case, Measurement, Status, Task, pixel_sha256
+from meddiff.case import Case, Measurement, MedDiffError, Status, Task, pixel_sha256
+from meddiff.web.style import alert
 
 if TYPE_CHECKING:
     from meddiff.marking.seal import SealedCase, SealedImage
 
 WITH, WITHOUT = "With the lesion", "Without it"
 BUTTONS = {"png": "PNG", "dicom": "DICOM", "nifti": "NIfTI"}
+WHOLE = (
+    "The zip holds both pictures in every format, the outline as mask, box (COCO) and DICOM SEG, what was asked and "
+    "measured as DICOM SR, a blinking GIF and the record. Making it takes a few seconds."
+)
 
 # Window w and level c as DICOM PS3.3 C.11.2.1.2 has them, y = (x - (c - 0.5)) / (w - 1) + 0.5, for grey levels x of 0 to 255;
 # an SVG filter does that in one step on values of 0 to 1.
@@ -72,6 +78,16 @@ element.addEventListener('click', event => {
 apply();
 """
 
+# A download button gives a file that is there already; this one is made when it is asked for, and then fetched as if it had been pressed.
+SAVE_JS = """
+file => {
+  if (!file) return;
+  const link = document.createElement('a');
+  link.href = file.url; link.download = file.orig_name;
+  link.click();
+}
+"""
+
 
 def scroll_on_phones(name: str) -> str:
     """Script that brings the viewer `name` into sight where it stands below the form, unless there is a complaint to read."""
@@ -99,11 +115,38 @@ class Viewer:
     table: gr.HTML
     which: gr.Radio
     downloads: tuple[gr.DownloadButton, ...]
+    whole: gr.Button
+    archive: gr.DownloadButton
+    told: gr.HTML
 
     @property
     def outputs(self) -> list[Any]:
         """In the order of `shown`."""
-        return [self.heading, self.empty, self.stage, self.facts, self.picture, self.table, *self.downloads]
+        return [self.heading, self.empty, self.stage, self.facts, self.picture, self.table, self.told, *self.downloads]
+
+    def wire(self, state: gr.State, case_of: Callable[[Any], SealedCase | None], folder: Path) -> None:
+        """Lets the buttons give what is chosen of the case that `case_of` finds in a visitor's `state`."""
+        private: dict[str, Any] = {"api_visibility": "private"}
+        self.which.change(
+            lambda value, which: self.files(case_of(value), which, folder), [state, self.which], list(self.downloads),
+            show_progress="hidden", **private,
+        )  # fmt: skip
+
+        def give(value: Any) -> dict[Any, Any]:
+            sealed = case_of(value)
+            if sealed is None:
+                return {self.archive: None, self.told: ""}
+            from meddiff.exchange import write_zip
+
+            try:
+                path = write_zip(sealed, folder / sealed.case.id / f"{sealed.case.id}.zip")
+            except MedDiffError as error:
+                return {self.archive: None, self.told: alert(str(error))}
+            return {self.archive: str(path), self.told: ""}
+
+        self.whole.click(
+            give, state, [self.archive, self.told], show_progress="full", show_progress_on=self.told, **private
+        ).then(None, self.archive, js=SAVE_JS)
 
     def shown(self, sealed: SealedCase | None, which: str, folder: Path) -> list[Any]:
         """Updates that show a case, or nothing; its files are written into `folder`."""
@@ -113,6 +156,7 @@ class Viewer:
                 gr.update(visible=True),
                 *[gr.update(visible=False)] * 2,
                 None,
+                "",
                 "",
                 *(gr.update(value=None) for _ in self.downloads),
             ]
@@ -124,6 +168,7 @@ class Viewer:
             gr.update(visible=True),
             pair,
             table(sealed.case),
+            "",
             *self.files(sealed, which, folder),
         ]
 
@@ -174,7 +219,11 @@ def build(name: str, empty: str) -> Viewer:
                     gr.DownloadButton(label, size="md", min_width=80, elem_id=f"{name}-{kind}")
                     for kind, label in BUTTONS.items()
                 )
-    return Viewer(name, head, nothing, stage, facts, picture, rows, which, downloads)
+            whole = gr.Button("Whole case (.zip)", size="md", elem_id=f"{name}-zip")
+            gr.HTML(f'<p class="md-hint">{WHOLE}</p>')
+            archive = gr.DownloadButton(visible=False)
+            told = gr.HTML(elem_classes="md-wait")
+    return Viewer(name, head, nothing, stage, facts, picture, rows, which, downloads, whole, archive, told)
 
 
 def shown_file(image: SealedImage, folder: Path) -> Path:

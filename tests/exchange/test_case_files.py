@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 
 import nibabel
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from meddiff.case import Case, Measurement, MedDiffError, Plane, Provenance, Request, pixel_sha256
-from meddiff.exchange import FORMATS, write_case
+from meddiff.exchange import FORMATS, write_case, write_zip
 from meddiff.exchange.coco import NAME
 from meddiff.exchange.gif import read_gif_records, write_gif
 from meddiff.exchange.nifti import read_nifti_record, write_nifti
@@ -95,6 +96,24 @@ def test_a_second_export_is_the_same_in_every_byte(case, tmp_path):
     first = {path.name: path.read_bytes() for path in write_case(case, tmp_path / "a", FORMATS)}
     second = {path.name: path.read_bytes() for path in write_case(case, tmp_path / "b", FORMATS)}
     assert first == second
+
+
+def test_a_zip_holds_every_file_of_every_format_and_is_the_same_in_every_byte(case, tmp_path):
+    written = write_case(case, tmp_path / "files", FORMATS)
+    first, second = (write_zip(case, tmp_path / name) for name in ("a.zip", "b.zip"))
+    with zipfile.ZipFile(first) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    assert list(held) == sorted(held)
+    assert held == {f"{case.case.id}/{path.name}": path.read_bytes() for path in written}
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "b.zip", "files"]
+
+
+def test_a_zip_that_cannot_be_written_says_why_and_leaves_nothing(case, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(MedDiffError, match="a part of its path is a file"):
+        write_zip(case, tmp_path / "file" / "a.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_an_unknown_format_is_named_and_nothing_is_written(case, tmp_path):

@@ -23,6 +23,7 @@ import requests
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import MRImageStorage, Verification
 
+from benchmarks.page import free_port
 from meddiff.bank import Bank
 from meddiff.case import Case, Finding, Findings, MedDiffError, Plane, Provenance, Request, pixel_sha256
 from meddiff.cli import main
@@ -37,14 +38,9 @@ from meddiff.exchange.target import Address, require_allowed
 from meddiff.marking import SealedCase, seal
 from meddiff.marking.provenance import read_private_block
 from meddiff.settings import settings
+from tests.exchange.orthanc import PASSWORD, USER, needs_orthanc, running
 
-ORTHANC = Path("/usr/sbin/Orthanc")
-PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-needs_orthanc = pytest.mark.skipif(
-    not (ORTHANC.exists() and PLUGIN.exists()), reason="Orthanc (Debian orthanc, orthanc-dicomweb) is not installed"
-)
 needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
-USER, PASSWORD = "teacher", "chalk and talk"
 Quick = partial(Target, timeout_s=5, attempts=2, settle_s=0.5)
 
 
@@ -76,12 +72,11 @@ def images(phantom, request):
 
 @pytest.fixture
 def case(phantom, request):
-    """A sealed case with its twin and outline."""
+    """A sealed case with its twin and an outline."""
     seed = sum(request.node.name.encode()) * 1000 + 999
     image, twin = (sealed_of(phantom, seed, role) for role in ("case", "twin"))
-    record = image.provenance
-    mask = np.zeros((image.height, image.pixels.shape[1]), bool)
-    mask[50:70, 60:75] = True
+    record, mask = image.provenance, np.zeros((image.height, 128), bool)
+    mask[40:60, 70:80] = True
     return SealedCase(Case(id=record.case_id, request=record.request), image, twin, mask)
 
 
@@ -89,97 +84,13 @@ def uids(images):
     return [to_dataset(image).SOPInstanceUID for image in images]
 
 
-def uids_of(case):
-    """Picture, twin, outline and report."""
-    instances = (to_dataset(case.image), to_dataset(case.twin), to_seg(case.image, case.mask), to_sr(case))
-    return tuple(instance.SOPInstanceUID for instance in instances)
+def uids_of_all(case):
+    """Pictures, outline and report."""
+    beside = (to_seg(case.image, case.mask), to_sr(case))
+    return (*uids([case.image, case.twin]), *(instance.SOPInstanceUID for instance in beside))
 
 
 # ---------------------------------------------------------------- servers
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-class Orthanc:
-    """A real Orthanc on loopback, in a folder of its own."""
-
-    def __init__(self, folder, **more):
-        self.folder, self.http, self.dicom = folder, free_port(), free_port()
-        config = {
-            "StorageDirectory": str(folder / "storage"),
-            "IndexDirectory": str(folder / "storage"),
-            "Plugins": [str(PLUGIN)],
-            "HttpPort": self.http,
-            "DicomPort": self.dicom,
-            "DicomAet": "ORTHANC",
-            "DicomCheckCalledAet": True,
-            "DicomAlwaysAllowFind": True,
-            "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": True,
-            "RegisteredUsers": {USER: PASSWORD},
-            **more,
-        }
-        folder.mkdir(exist_ok=True)
-        (folder / "orthanc.json").write_text(json.dumps(config))
-        self.process = None
-
-    def start(self, largest_file=None):
-        def limit():  # in the child: writes beyond fail as on a full disk
-            import resource
-
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-
-        self.process = subprocess.Popen(
-            [ORTHANC, self.folder / "orthanc.json"],
-            stdout=(self.folder / "log").open("ab"),
-            stderr=subprocess.STDOUT,
-            preexec_fn=limit if largest_file else None,
-        )
-        for _ in range(150):
-            try:
-                self.rest("/system")
-                return self
-            except requests.ConnectionError:
-                assert self.process.poll() is None, (self.folder / "log").read_text()
-                time.sleep(0.1)
-        raise AssertionError("Orthanc did not start: " + (self.folder / "log").read_text())
-
-    def kill(self):
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-
-    def rest(self, path):
-        answer = requests.get(f"http://127.0.0.1:{self.http}{path}", auth=(USER, PASSWORD), timeout=5)
-        answer.raise_for_status()
-        return answer.json()
-
-    def held(self):
-        """SOP Instance UIDs that it holds, as often as it holds them."""
-        return [item["MainDicomTags"]["SOPInstanceUID"] for item in self.rest("/instances?expand")]
-
-    def arrived(self):
-        """How many new instances it ever noted."""
-        changes = self.rest("/changes?limit=10000")["Changes"]
-        return sum(change["ChangeType"] == "NewInstance" for change in changes)
-
-    @property
-    def web(self):
-        return f"http://127.0.0.1:{self.http}/dicom-web"
-
-
-@contextmanager
-def running(folder, largest_file=None, **more):
-    server = Orthanc(folder, **more)
-    try:
-        yield server.start(largest_file)
-    finally:
-        server.kill()
 
 
 @pytest.fixture(scope="module")
@@ -420,12 +331,12 @@ def test_the_wire_itself_takes_nothing_but_what_is_ours(allow, phantom):
 
 
 @needs_orthanc
-def test_a_case_its_twin_outline_and_report_arrive_once_and_are_the_same_there(orthanc, allow, case, tmp_path):
+def test_a_case_arrives_once_with_twin_outline_and_report_and_is_the_same_there(orthanc, allow, case, tmp_path):
     allow(orthanc.web)
     target, said = Quick(orthanc.web, USER, PASSWORD), []
     before = orthanc.arrived()
     first = send(case, target, lambda share, word: said.append((share, word)))
-    assert first.sent == uids_of(case)
+    assert first.sent == uids_of_all(case)
     assert not (first.failed or first.already_there or first.unread)
     assert said == [*((number / 4, f"instance {number + 1} of 4") for number in range(4)), (1, "done")]
     for sealed, uid in zip((case.image, case.twin), first.sent[:2], strict=True):
@@ -711,7 +622,7 @@ def test_c_store_arrives_once_and_is_found_again(orthanc, allow, case):
     check(target)
     before = orthanc.arrived()
     first, second = send(case, target), send(case, target)
-    assert first.sent == second.already_there == uids_of(case)
+    assert first.sent == second.already_there == uids_of_all(case)
     assert not (first.failed or first.unlisted or second.sent or second.failed)
     assert first.unread == first.sent  # C-STORE gives nothing back
     assert orthanc.arrived() == before + 4
