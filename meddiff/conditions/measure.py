@@ -27,6 +27,7 @@ DARK_CORE_FROM = 0.6  # share of the core darker than that shell: a speckled cor
 SOLID_BELOW = 0.18  # coefficient of variation inside
 IRREGULAR_BELOW = 0.86  # compactness over that of the ellipse of the same moments
 LEAST_PIXELS = 12  # fewer say nothing of a part's mean
+PERPENDICULAR_WITHIN = 5  # degrees
 
 
 @dataclass(frozen=True)
@@ -92,16 +93,23 @@ def head_mask(picture: np.ndarray) -> np.ndarray:
 
 def longest_diameter_mm(mask: np.ndarray, spacing_mm: tuple[float, float]) -> float:
     """Largest Feret diameter of an outline [H, W], from pixel centres plus one pixel; 0 for an empty one."""
-    points = np.argwhere(mask) * np.asarray(spacing_mm)
-    if len(points) == 0:
+    corners = _corners_mm(mask, spacing_mm)
+    return math.hypot(*_longest(corners)) + float(np.mean(spacing_mm)) if len(corners) else 0.0
+
+
+def perpendicular_mm(mask: np.ndarray, spacing_mm: tuple[float, float]) -> float:
+    """Longest diameter within 5 degrees of the perpendicular to the longest one, of an outline [H, W]; 0 for an empty one.
+
+    Both are diameters of the outline's convex hull, from pixel centres plus one pixel: a dent in the outline shortens neither.
+    """
+    corners = _corners_mm(mask, spacing_mm)
+    if len(corners) == 0:
         return 0.0
-    pixel = float(np.mean(spacing_mm))
-    if len(points) > 3:
-        try:
-            points = points[ConvexHull(points).vertices]
-        except QhullError:  # all on one line
-            pass
-    return float(pdist(points).max() + pixel) if len(points) > 1 else pixel
+    longest = _longest(corners)
+    across = math.atan2(*longest) + math.pi / 2
+    tilts = np.radians(np.arange(-PERPENDICULAR_WITHIN, PERPENDICULAR_WITHIN + 1))
+    widest = max(_widest(corners, across + tilt) for tilt in tilts)
+    return min(widest, math.hypot(*longest)) + float(np.mean(spacing_mm))
 
 
 def surrounding(mask: np.ndarray, head: np.ndarray, width: int = 6, gap: int = 2) -> np.ndarray:
@@ -210,3 +218,40 @@ def _mean(picture: np.ndarray, where: np.ndarray) -> float | None:
     """Mean of a part, None where it has too few pixels."""
     values = picture[where]
     return float(values.mean()) if values.size >= LEAST_PIXELS else None
+
+
+def _corners_mm(mask: np.ndarray, spacing_mm: tuple[float, float]) -> np.ndarray:
+    """Corners [N, 2], in mm, of the convex hull of a mask's pixel centres, in order around it; all points where they lie on a line."""
+    points = np.argwhere(mask) * np.asarray(spacing_mm)
+    if len(points) > 3:
+        try:
+            return points[ConvexHull(points).vertices]
+        except QhullError:  # all on one line
+            pass
+    return points
+
+
+def _longest(corners: np.ndarray) -> tuple[float, float]:
+    """The way, down and right in mm, between the two corners [N, 2] that are farthest apart."""
+    if len(corners) < 2:
+        return 0.0, 0.0
+    first, second = np.triu_indices(len(corners), 1)
+    far = int(pdist(corners).argmax())
+    down, right = corners[second[far]] - corners[first[far]]
+    return float(down), float(right)
+
+
+def _widest(corners: np.ndarray, angle: float) -> float:
+    """Longest chord, in mm, of a convex polygon [N, 2] in the direction `angle`, measured from rightwards to downwards.
+
+    The chord's length is concave and, between corners, linear across the polygon: the longest one goes through a corner.
+    """
+    along = corners @ (math.sin(angle), math.cos(angle))
+    at = corners @ (math.cos(angle), -math.sin(angle))
+    end_along, end_at = np.roll(along, -1), np.roll(at, -1)
+    length = np.where(end_at == at, 1.0, end_at - at)  # an edge along the chord: its ends are its neighbours' ends
+    share = (at[:, None] - at) / length  # [N corners, N edges]: where on each edge the chord through a corner meets it
+    meets = (share >= 0) & (share <= 1) & (end_at != at)
+    hit = along + share * (end_along - along)
+    chords = np.where(meets, hit, -np.inf).max(1) - np.where(meets, hit, np.inf).min(1)
+    return float(max(chords.max(), 0.0))

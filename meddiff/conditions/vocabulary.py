@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from meddiff.case import Conspicuity, Enhancement, Findings, Margin, MedDiffError, Plane, Record, Region, Side
+from meddiff.conditions.growth import Gompertz, Growth, Logistic
 from meddiff.settings import settings
 
 T = TypeVar("T", bound=Record)
@@ -88,6 +89,7 @@ class Pathology(Record):
     enhancement: dict[Enhancement, Share]
     look_alikes: tuple[LookAlike, ...]
     course: Phrase
+    growth: Growth  # the same as numbers: the laws it follows, the first by default, and how fast it can change
     teaching_points: Phrases
     sources: Phrases
 
@@ -104,6 +106,13 @@ class Pathology(Record):
     def _says_what_it_is_drawn_as(self) -> Pathology:
         if self.drawn_as != self.key and not self.drawn_note:
             raise ValueError(f"drawn_note is missing: say what drawing it as {self.drawn_as} cannot show")
+        return self
+
+    @model_validator(mode="after")
+    def _grows_beyond_its_sizes(self) -> Pathology:
+        for law in (entry.law for entry in self.growth.laws):
+            if isinstance(law, Gompertz | Logistic) and law.limit_mm <= self.size_mm.max:
+                raise ValueError(f"growth: the law {law.law} must end above size_mm.max, not at {law.limit_mm:g} mm")
         return self
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from meddiff.case import Conspicuity, Enhancement, Margin, MedDiffError, Plane, Side
 from meddiff.conditions.masks import draw_ellipse, draw_polygon, standard_head
@@ -13,6 +16,7 @@ from meddiff.conditions.measure import (
     head_mask,
     longest_diameter_mm,
     measure_lesion,
+    perpendicular_mm,
     surrounding,
 )
 
@@ -60,6 +64,47 @@ def test_diameter_of_one_pixel_and_of_none() -> None:
     assert longest_diameter_mm(one, (1, 1)) == 0
     one[5, 5] = True
     assert longest_diameter_mm(one, (1, 1)) == 1
+
+
+@pytest.mark.parametrize("turned", [0, 17, 30, 45, 90, 120])
+def test_the_perpendicular_diameter_of_an_ellipse_is_its_short_axis_however_it_lies(turned: float) -> None:
+    ellipse = draw_ellipse(SHAPE, (128, 128), (40, 12), turned)
+    assert longest_diameter_mm(ellipse, (0.5, 0.5)) == pytest.approx(40, abs=0.75)
+    assert perpendicular_mm(ellipse, (0.5, 0.5)) == pytest.approx(12, abs=0.75)
+
+
+def test_the_perpendicular_diameter_of_a_rectangle_crosses_its_diagonal() -> None:
+    # 61 by 21 pixel centres: diagonal sqrt(60^2 + 20^2), 18.4 degrees off the long side; the widest allowed chord leans 5 degrees more.
+    rectangle = np.zeros(SHAPE, bool)
+    rectangle[50:71, 50:111] = True
+    assert longest_diameter_mm(rectangle, (1, 1)) == pytest.approx(np.hypot(60, 20) + 1)
+    lean = np.arctan2(20, 60) + np.radians(5)
+    assert perpendicular_mm(rectangle, (1, 1)) == pytest.approx(20 / np.cos(lean) + 1)
+
+
+def test_the_perpendicular_diameter_knows_that_pixels_need_not_be_square() -> None:
+    rectangle = np.zeros(SHAPE, bool)
+    rectangle[50:71, 50:54] = True  # 21 rows of 2 mm, 4 columns of 0.5 mm
+    assert perpendicular_mm(rectangle, (2.0, 0.5)) == pytest.approx(1.5 + 1.25, abs=0.02)
+
+
+def test_the_perpendicular_diameter_of_next_to_nothing() -> None:
+    one = np.zeros(SHAPE, bool)
+    assert perpendicular_mm(one, (1, 1)) == 0
+    one[5, 5] = True
+    assert perpendicular_mm(one, (1, 1)) == 1
+    one[5, 5:30] = True  # a line is one pixel wide
+    assert perpendicular_mm(one, (1, 1)) == pytest.approx(1)
+    one[6, 5:30] = True
+    assert perpendicular_mm(one, (1, 1)) == pytest.approx(2, abs=0.02)
+
+
+@given(arrays(bool, (9, 11)), st.tuples(st.floats(0.3, 3), st.floats(0.3, 3)))
+@settings(deadline=None)
+def test_the_perpendicular_diameter_never_exceeds_the_longest(mask: np.ndarray, spacing: tuple[float, float]) -> None:
+    across, longest = perpendicular_mm(mask, spacing), longest_diameter_mm(mask, spacing)
+    assert 0 <= across <= longest
+    assert (across > 0) == mask.any()
 
 
 def test_a_long_smooth_outline_is_smooth_and_a_star_is_not() -> None:

@@ -1,10 +1,12 @@
 """The pathologies are whole, and a wrong file is named."""
 
+import re
 import shutil
 
 import pytest
 
 from meddiff.case import MedDiffError
+from meddiff.conditions.growth import ESTIMATE, Gompertz, Logistic
 from meddiff.conditions.vocabulary import load_pathologies, load_vocabulary
 from meddiff.settings import settings
 from meddiff.synthesis.finder import TYPES
@@ -68,6 +70,27 @@ def test_broken_yaml_is_named(tmp_path):
         ("pathologies/glioma.yaml", "sides: [left, right]", "sides: [top]", r"glioma\.yaml, field sides"),
         ("pathologies/glioma.yaml", "course:", "curse:", r"glioma\.yaml, field (course|curse)"),
         ("pathologies/glioma.yaml", "key: glioma\n", "key: gliom\n", r"glioma\.yaml, field (key|the file)"),
+        ("pathologies/glioma.yaml", "\ngrowth:", "\ngroth:", r"glioma\.yaml, field (growth|groth)"),
+        (
+            "pathologies/glioma.yaml",
+            "doubling_days: 50",
+            "doubling_days: 0",
+            r"glioma\.yaml, field growth\.laws\.0\.law\.gompertz\.doubling_days",
+        ),
+        ("pathologies/glioma.yaml", "law: gompertz", "law: gompert", r"glioma\.yaml, field growth\.laws\.0\.law"),
+        (
+            "pathologies/glioma.yaml",
+            "limit_mm: 130",
+            "limit_mm: 110",
+            r"glioma\.yaml, .*gompertz must end above size_mm\.max, not at 110 mm",
+        ),
+        ("pathologies/germinoma.yaml", "limits:", "speeds:", r"germinoma\.yaml, field growth\.(limits|speeds)"),
+        (
+            "pathologies/ganglioglioma.yaml",
+            "{law: linear, mm_per_year: 0.5}",
+            "{law: stable}",
+            r"the law 'stable' stands there twice",
+        ),
         ("pathologies/germinoma.yaml", "drawn_note: ", "drawn_note: '' #", r"germinoma\.yaml, .*drawn_note is missing"),
     ],
 )
@@ -108,3 +131,24 @@ def test_each_shipped_pathology_teaches_three_to_five_points_with_a_dated_source
         assert all(source.rstrip(".")[-4:].isdigit() for source in pathology.sources), key
         assert {"T1 post-contrast", "planes"} <= set(pathology.looks), key
         assert len(pathology.looks) >= 3, key
+
+
+def test_each_growth_says_its_source_or_that_it_is_an_estimate():
+    for key, pathology in load_pathologies().items():
+        sources = [entry.source for entry in pathology.growth.laws] + [pathology.growth.limits.source]
+        assert all(ESTIMATE in source or re.search(r", (19|20)\d\d\b", source) for source in sources), key
+
+
+def test_growth_can_begin_at_every_size_of_its_pathology():
+    for key, pathology in load_pathologies().items():
+        limited = [entry.law for entry in pathology.growth.laws if isinstance(entry.law, Gompertz | Logistic)]
+        assert all(law.limit_mm > pathology.size_mm.max for law in limited), key
+
+
+def test_what_is_known_for_its_pace_has_it():
+    found = load_pathologies()
+    assert found["glioblastoma"].growth.default.law == "gompertz"
+    assert found["low_grade_glioma"].growth.default.law == "linear"
+    assert found["brain_abscess"].growth.default.law == "response"
+    assert found["radiation_necrosis"].growth.default.law == "pseudoprogression"
+    assert found["glioblastoma"].growth.limits.doubling_days < found["meningioma"].growth.limits.doubling_days
