@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field, ValidationError, field_validator, model_validator
-from scipy.optimize import brentq
-from scipy.special import stdtrit
 
 from meddiff.case import MedDiffError, Record
 
@@ -114,6 +112,8 @@ class Response(_Law):
         s, u = self.nadir_share, t / self.nadir_day
         if self.regrowth_doubling_days is None:
             return np.exp(math.log(s) * _step(u))
+        from scipy.optimize import brentq  # takes a second to load, and the page shows the vocabulary first
+
         # With g and d per nadir_day: V'(1) = 0 and V(1) = s give f = s d / (g + d) exp(-g), and d as the root of a concave function.
         g = math.log(2) * self.nadir_day / self.regrowth_doubling_days
         high = 2 * math.log((1 + g) / (s * g)) + 2  # always beyond the root
@@ -381,6 +381,8 @@ def predict(population: Population, days: ArrayLike, level: float = 0.8) -> tupl
     Raises:
         MedDiffError: for a level outside 0 to 1 or days before 0.
     """
+    from scipy.special import stdtrit
+
     t = np.asarray(days, float)
     if not 0 < level < 1:
         raise MedDiffError(f"The level of an interval lies between 0 and 1, not at {level:g}: give 0.8 for 80%.")

@@ -191,8 +191,13 @@ def picture_file(image: SealedImage, folder: Path, kind: str = "png") -> Path:
     from meddiff.exchange import WRITERS  # scipy and pydicom come with it: not while the page starts
 
     suffix, write = WRITERS[kind]
-    path = folder / image.provenance.case_id / f"{image.provenance.case_id}-{image.provenance.role}{suffix}"
+    path = _place(image, folder) / f"{image.provenance.case_id}-{image.provenance.role}{suffix}"
     return path if path.exists() else write(image, path)
+
+
+def _place(image: SealedImage, folder: Path) -> Path:
+    """Where files of this very picture lie: another version of its case is another folder."""
+    return folder / image.provenance.case_id / image.provenance.sealed_sha256[:12]
 
 
 def build(name: str, empty: str) -> Viewer:
@@ -233,7 +238,7 @@ def shown_file(image: SealedImage, folder: Path) -> Path:
     from meddiff.exchange.atomic import write_atomic
     from meddiff.marking.provenance import png_text
 
-    path = folder / image.provenance.case_id / f"{image.provenance.case_id}-{image.provenance.role}-shown.png"
+    path = _place(image, folder) / f"{image.provenance.case_id}-{image.provenance.role}-shown.png"
     if path.exists():
         return path
     grey = eight_bits(image.pixels)
