@@ -1,6 +1,6 @@
 """What the invisible mark survives, beside two well-known ones: `python -m benchmarks.watermark --data DIR [--real 60] [--made 20] [--unmarked 410] [--keys 75]`
 
-Marks real slices (`brain_t1gd`, as they are: 512 x 512) and generated cases (256 x 256), changes them as pictures are changed, and counts how often
+Marks real slices (`brain_t1gd`, as they are: 512 x 512), generated cases (256 x 256) and the same cases in 16 bits, changes them as pictures are changed, and counts how often
 the right 48 bits come back; the mark's size, and what it does to the finder's Dice and diameter; then how often real pictures without a
 mark give a reading. `blind-watermark` and `invisible-watermark` write 48 bits into the same pictures and are read from the same files; they have no
 checksum, so they are told what to look for: right means all 48 bits. They are not among the requirements:
@@ -133,7 +133,7 @@ class Ours:
     def write(self, picture: np.ndarray, number: int, mask: np.ndarray | None) -> np.ndarray:
         """A marked picture; the lesion stays as it is, as the seal has it."""
         spare = ndimage.binary_dilation(mask, iterations=3) if mask is not None and mask.any() else None
-        return (picture + embed(picture, number, spare)).astype(np.uint8)
+        return (picture + embed(picture, number, spare)).astype(picture.dtype)
 
     def read(self, picture: np.ndarray, number: int) -> bool:
         """Whether the number comes back, and nothing was known."""
@@ -223,6 +223,11 @@ def real_slices(folder: Path, count: int, seed: int) -> list[tuple[np.ndarray, n
     return found
 
 
+def in_16_bits(pictures: list[tuple[np.ndarray, np.ndarray | None]]) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """The same with 12-bit numbers in 16 bits, as scanners store them: marked so, then shown in 8 bits, then changed."""
+    return [(picture.astype(np.uint16) * np.uint16(16), mask) for picture, mask in pictures]
+
+
 def made_cases(count: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Pictures of the shipped pack with the outlines asked, before any mark."""
     studio = Studio()
@@ -257,11 +262,15 @@ def survival(sets: dict[str, list[tuple[np.ndarray, np.ndarray | None]]]) -> Non
     columns: dict[str, dict[str, list[bool]]] = {}
     for marker in markers():
         for name, pictures in sets.items():
+            if pictures[0][0].dtype != np.uint8 and not isinstance(marker, Ours):
+                continue  # the others write 8 bits
             counts: dict[str, list[bool]] = {change: [] for change in CHANGES}
             quality, most = [], 0
             for picture, mask in pictures:
                 number = int(random.integers(0, 2**48))
-                marked = marker.write(picture, number, mask)
+                level = 1 if picture.dtype == np.uint8 else float(np.percentile(picture, 99.9)) / 255
+                marked = to_bytes(marker.write(picture, number, mask) / level)
+                picture = to_bytes(picture / level)
                 quality.append(psnr(picture, marked))
                 most = max(most, int(np.abs(marked.astype(int) - picture).max()))
                 for change, apply in CHANGES.items():
@@ -285,6 +294,8 @@ def lesions(sets: dict[str, list[tuple[np.ndarray, np.ndarray | None]]]) -> None
     """Prints what the mark does to what the finder sees."""
     finder = LesionFinder.load(Studio().load().folder / "check")
     for name, pictures in sets.items():
+        if pictures[0][0].dtype != np.uint8:
+            continue
         before, after = [], []
         for number, (picture, mask) in enumerate(pictures):
             if mask is None or not mask.any():
@@ -342,7 +353,8 @@ def main() -> None:
     parser.add_argument("--unmarked", type=int, default=410)
     parser.add_argument("--keys", type=int, default=75, help="other checksums tried on each unmarked picture")
     args = parser.parse_args()
-    sets = {"real": real_slices(args.data, args.real, 3), "generated": made_cases(args.made)}
+    made = made_cases(args.made)
+    sets = {"real": real_slices(args.data, args.real, 3), "generated": made, "16 to 8 bit": in_16_bits(made)}
     sets = {name: pictures for name, pictures in sets.items() if pictures}
     if sets:
         survival(sets)
