@@ -12,11 +12,19 @@ import hashlib
 import io
 import json
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from meddiff import __version__
 
@@ -191,6 +199,17 @@ class Tolerance(Record):
     redraws: Annotated[int, Field(ge=0, le=20)] = 2
 
 
+class Visit(Record):
+    """Which visit of which series of one patient a case is."""
+
+    series: str  # `MS-` and 12 hex digits of the plan's hash
+    number: Annotated[int, Field(ge=1)]  # from 1, in order of time
+    of: Annotated[int, Field(ge=1)]
+    day: Annotated[int, Field(ge=0)]  # since day 0 of the law of growth
+    date: str  # ISO 8601; made up, as the patient is
+    plan: str  # JSON of the series' plan (synthesis.series.Plan), from which every visit is made again
+
+
 class Request(Record):
     """Everything that decides the pixels of one case. Same request, same pack, same precision: same pixels."""
 
@@ -209,6 +228,15 @@ class Request(Record):
     guidance: Annotated[float, Field(ge=0, le=20)] = 2.0
     precision: str = "int8"
     tolerance: Tolerance = Tolerance()
+    visit: Visit | None = None  # where the case is one of a series
+
+    @model_serializer(mode="wrap")
+    def _without_an_empty_visit(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Requests of single cases read, and are named, as they were before there were series."""
+        told: dict[str, Any] = handler(self)
+        if self.visit is None:
+            told.pop("visit", None)
+        return told
 
     @field_validator("precision")
     @classmethod

@@ -63,6 +63,17 @@ class Made:
     outside_change: int
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a request, with the seed that it took, and how many there were."""
+
+    request: Request
+    made: Made
+    verdict: Verdict
+    outline: np.ndarray
+    attempts: int
+
+
 class Studio:
     """One pack at one precision, loaded once; safe to share between threads, one case at a time.
 
@@ -219,6 +230,11 @@ class Studio:
     # ------------------------------------------------------------ one case
 
     def _case(self, request: Request, native: Native | None, progress: Progress | None) -> SealedCase:
+        best = self.best(request, native, progress)
+        return self.sealed(best.request, best.made, best.verdict, best.outline, native, best.attempts)
+
+    def best(self, request: Request, native: Native | None = None, progress: Progress | None = None) -> Attempt:
+        """The first attempt at a completed request that its check accepts, or the best of all; not sealed."""
         best: tuple[Verdict, Made, Request, np.ndarray] | None = None
         attempts = request.tolerance.redraws + 1
         for attempt in range(attempts):
@@ -226,14 +242,14 @@ class Studio:
             outline = tried.mask.to_array() if tried.mask else np.zeros(_shape(native, self.load()), bool)
             told = (lambda share, a=attempt: progress(share, f"attempt {a + 1} of {attempts}")) if progress else None
             made = self.make(tried, native, told)
-            verdict = self._verdict(tried, made, outline, native)
+            verdict = self.verdict(tried, made, outline, native)
             if best is None or verdict.score > best[0].score:
                 best = (verdict, made, tried, outline)
             if verdict.status is Status.ACCEPTED:
                 break
         assert best is not None
         verdict, made, final, outline = best
-        return self._sealed(final, made, verdict, outline, native, attempt + 1)
+        return Attempt(final, made, verdict, outline, attempt + 1)
 
     def make(
         self, request: Request, native: Native | None = None, progress: Callable[[float], None] | None = None
@@ -342,7 +358,8 @@ class Studio:
             )
         return here
 
-    def _verdict(self, request: Request, made: Made, outline: np.ndarray, native: Native | None) -> Verdict:
+    def verdict(self, request: Request, made: Made, outline: np.ndarray, native: Native | None = None) -> Verdict:
+        """What the check says of made pixels; `outline` bool [H, W] on the case's own pixels."""
         info = self.load().info
         kind = drawn_as(request.findings)
         on_grid = native.grid.forward(outline.astype(np.float32)) > 0.5 if native else outline
@@ -361,9 +378,21 @@ class Studio:
             self._neighbours,
         )
 
-    def _sealed(
-        self, request: Request, made: Made, verdict: Verdict, outline: np.ndarray, native: Native | None, attempts: int
+    def sealed(
+        self,
+        request: Request,
+        made: Made,
+        verdict: Verdict,
+        outline: np.ndarray,
+        native: Native | None,
+        attempts: int,
+        keep_free: np.ndarray | None = None,
     ) -> SealedCase:
+        """Made pixels as a case that may leave.
+
+        Args:
+            keep_free: bool [H, W], where no stamp may lie beside the outline itself: the lesion at other visits.
+        """
         info = self.load().info
         created = datetime.now(UTC).isoformat(timespec="seconds")
         spacing = native.spacing_mm if native else (info.spacing_mm, info.spacing_mm)
@@ -377,7 +406,8 @@ class Studio:
             spacing_mm=spacing,
             created=created,
         )
-        avoid = ndimage.binary_dilation(outline, iterations=3) if outline.any() else None
+        free = outline if keep_free is None else outline | keep_free
+        avoid = ndimage.binary_dilation(free, iterations=3) if free.any() else None
 
         def sealed(pixels: np.ndarray, role: str, beside: SealedImage | None = None) -> SealedImage:
             provenance = Provenance(
