@@ -49,9 +49,9 @@ def mass_effect(
     longest = float(np.hypot(*push).max())
     if longest > 0:
         push *= amplitude * abs(grown) / longest
-        while jacobian_of(push).min() < LEAST_JACOBIAN:
+        while _folds(push) or _folds(moved := push if grown > 0 else _undone(push)):
             push *= 0.95
-        displacement[:, *window] = push if grown > 0 else _undone(push)
+        displacement[:, *window] = moved
     return displacement
 
 
@@ -67,6 +67,11 @@ def jacobian_of(displacement: np.ndarray) -> np.ndarray:
     """Area in the picture before, of each pixel after `warp`, [H, W]: 1 where nothing changes, 0 or less where it folds."""
     down, across = (np.gradient(part) for part in displacement)
     return (1 - down[0]) * (1 - across[1]) - down[1] * across[0]
+
+
+def _folds(displacement: np.ndarray) -> bool:
+    """Whether a displacement [2, H, W] folds, or presses an area together so much that it nearly does."""
+    return float(jacobian_of(displacement).min()) < LEAST_JACOBIAN
 
 
 def _push(small: np.ndarray, large: np.ndarray, brain: np.ndarray, spacing_mm: float) -> np.ndarray:
@@ -95,9 +100,9 @@ def _undone(push: np.ndarray) -> np.ndarray:
     """
     y = np.indices(push.shape[1:]).astype(float)
     x = y.copy()
-    for _ in range(60):
+    for _ in range(100):
         off = x - np.stack([ndimage.map_coordinates(part, x, order=1, mode="nearest") for part in push]) - y
         if np.abs(off).max() < 0.01:
             break
-        x -= 0.7 * off
+        x -= 0.45 * off
     return y - x

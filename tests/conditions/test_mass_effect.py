@@ -78,9 +78,9 @@ def test_one_sided_growth_pushes_on_that_side() -> None:
     assert push[1, 128, 156] > 3 * abs(push[1, 128, 112])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
-    st.tuples(st.integers(80, 180), st.integers(85, 170)),
+    st.tuples(st.integers(60, 200), st.integers(70, 185)),
     st.tuples(st.floats(-12, 12), st.floats(-12, 12)),
     st.floats(0, 30),
     st.floats(0, 30),
