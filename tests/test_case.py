@@ -18,6 +18,7 @@ from meddiff.case import (
     Sex,
     Task,
     Tolerance,
+    Visit,
     pixel_sha256,
 )
 
@@ -45,7 +46,13 @@ OTHER_VALUES = {
     "guidance": 2.5,
     "precision": "fp32",
     "tolerance": Tolerance(redraws=0),
+    "visit": Visit(series="MS-000000000000", number=1, of=2, day=0, date="2030-01-01", plan="{}"),
 }
+
+
+def test_a_request_of_a_single_case_keeps_the_name_it_had_before_there_were_series():
+    request = Request(seed=1)
+    assert request.case_id() == "MD-7ad6d7eda634" and '"visit"' not in request.canonical_json()
 
 
 def test_every_field_of_a_request_changes_the_id():

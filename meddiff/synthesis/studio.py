@@ -106,6 +106,18 @@ class Studio:
                     self._neighbours = Neighbours.load(self._pack.folder / "check")
             return self._pack
 
+    @property
+    def finder(self) -> LesionFinder | None:
+        """The pack's independent finder, if it has one."""
+        self.load()
+        return self._finder
+
+    @property
+    def neighbours(self) -> Neighbours | None:
+        """The training slices as the check knows them, if the pack has them."""
+        self.load()
+        return self._neighbours
+
     def text(self) -> TextEncoder:
         """The text encoder of new cases, loaded at the first call.
 
