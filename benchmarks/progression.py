@@ -163,22 +163,34 @@ def load_pairs(folder: Path) -> list[Pair]:
     """Every patient of the folder.
 
     Raises:
-        MedDiffError: when `visits.csv` or a patient's file is missing.
+        MedDiffError: when `visits.csv` or a patient's file is missing, grids differ, or no slice shows the lesion at both visits.
     """
     table = folder / "visits.csv"
     if not table.is_file():
         raise MedDiffError(f"{table} is missing: give the folder of Brain-Tumor-Progression (docs/data.md).")
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file, skipinitialspace=True, escapechar="\\"))
-    return [_pair(folder / row["id"], row) for row in rows if (folder / row["id"]).is_dir()]
+    pairs = [_pair(folder / row["id"], row) for row in rows if (folder / row["id"]).is_dir()]
+    if len(pairs) < 3:
+        raise MedDiffError(
+            f"{folder} holds {len(pairs)} patients: three at least are needed to predict one from the others."
+        )
+    return pairs
 
 
 def _pair(folder: Path, row: dict[str, str]) -> Pair:
     first, second, rim_before, rim_after = (
         _volume(folder / f"{name}.nii.gz") for name in ("Pre_Scan_T1", "Post_Scan_T1", "Pre_Mask", "Post_Mask")
     )
+    shapes = {volume.shape for volume in (first, second, rim_before, rim_after)}
+    if len(shapes) > 1 or first.shape[1:] != (256, 256):
+        raise MedDiffError(
+            f"{folder}: scans and outlines must share one grid of 256x256 pixels a slice: resample them."
+        )
     before, after = (np.stack([cleaned(level) for level in rim]) for rim in (rim_before, rim_after))
     both = before.any((1, 2)) & after.any((1, 2))
+    if not both.any():
+        raise MedDiffError(f"{folder}: no slice shows an outline at both visits: leave this patient out.")
     level = int(np.argmax(((rim_before > 0) | (rim_after > 0)).sum((1, 2)) * both))
     return Pair(
         patient=folder.name,

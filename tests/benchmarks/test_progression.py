@@ -95,24 +95,54 @@ def test_the_real_second_scan_scores_as_itself_and_a_copy_of_the_first_worse(pha
     assert told["copy of the first"].dice < told["made"].dice
 
 
-def test_a_pair_is_read_upright_at_its_largest_slice(tmp_path):
-    (tmp_path / "visits.csv").write_text(
-        "id, sliceCount, initialDate, endDate, slices_removed\n03, 22, 1992-12-29, 1994-02-17, [[1\\,2]]\n"
-        "07, 22, 1992-02-27, 1992-05-12, [[1\\,2]\\,[1\\,22]]\n"
-    )
-    (tmp_path / "07").mkdir()
-    small, large = ball(100, 60, 6), ball(100, 60, 10)
-    masks = {"Pre_Mask": [small, small, 0 * small], "Post_Mask": [small, large, 0 * small]}
+SMALL, LARGE, NOTHING = ball(100, 60, 6), ball(100, 60, 10), np.zeros((256, 256))
+VISITS = """id, sliceCount, initialDate, endDate, slices_removed
+03, 22, 1992-12-29, 1994-02-17, [[1\\,2]]
+07, 22, 1992-02-27, 1992-05-12, [[1\\,2]\\,[1\\,22]]
+08, 22, 1991-08-20, 1991-10-17,
+10, 22, 1991-07-04, 1991-10-02,
+"""
+
+
+def write_pairs(folder, **changed) -> None:
+    """Three of the four patients of `VISITS`, three slices each; patient 10's volumes can be changed."""
+    (folder / "visits.csv").write_text(VISITS)
     head = np.where(ball(128, 128, 90), 100.0, 0.0)
-    volumes = {"Pre_Scan_T1": [head] * 3, "Post_Scan_T1": [2 * head] * 3, **masks}
-    for name, levels in volumes.items():
-        turned = np.stack(levels).astype(np.float64).T  # the files' axes: left, back, up
-        nibabel.save(nibabel.Nifti1Image(turned, np.diag([-1, -1, 1, 1])), tmp_path / "07" / f"{name}.nii.gz")
-    (pair,) = load_pairs(tmp_path)
+    volumes = {
+        "Pre_Scan_T1": [head] * 3,
+        "Post_Scan_T1": [2 * head] * 3,
+        "Pre_Mask": [SMALL, SMALL, NOTHING],
+        "Post_Mask": [SMALL, LARGE, NOTHING],
+    }
+    for patient in ("07", "08", "10"):
+        (folder / patient).mkdir()
+        for name, levels in (volumes | (changed if patient == "10" else {})).items():
+            turned = np.stack(levels).astype(np.float64).T  # the files' axes: left, back, up
+            nibabel.save(nibabel.Nifti1Image(turned, np.diag([-1, -1, 1, 1])), folder / patient / f"{name}.nii.gz")
+
+
+def test_a_pair_is_read_upright_at_its_largest_slice(tmp_path):
+    write_pairs(tmp_path)
+    pair, *others = load_pairs(tmp_path)
+    assert [other.patient for other in others] == ["08", "10"]
+    small, large = SMALL, LARGE
     assert (pair.patient, pair.days, pair.level) == ("07", 75, 1)
     assert (pair.after & large).sum() / (pair.after | large).sum() > 0.9
     assert pair.enhancing == (2 * small.sum(), small.sum() + large.sum())
     assert pair.volumes[1] > pair.volumes[0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"Post_Mask": [NOTHING, NOTHING, LARGE]}, "10: no slice shows an outline at both visits"),
+        ({"Post_Mask": [SMALL, LARGE]}, "10: scans and outlines must share one grid"),
+    ],
+)
+def test_a_pair_that_cannot_be_compared_is_named(tmp_path, changed, words):
+    write_pairs(tmp_path, **changed)
+    with pytest.raises(MedDiffError, match=words):
+        load_pairs(tmp_path)
 
 
 def test_a_folder_without_the_visits_is_refused_in_words(tmp_path):
