@@ -264,15 +264,25 @@ class Studio:
         return Attempt(final, made, verdict, outline, attempt + 1)
 
     def make(
-        self, request: Request, native: Native | None = None, progress: Callable[[float], None] | None = None
+        self,
+        request: Request,
+        native: Native | None = None,
+        progress: Callable[[float], None] | None = None,
+        edit: np.ndarray | None = None,
     ) -> Made:
-        """Pixels of a completed request: pure, the same for the same request, pack and precision."""
+        """Pixels of a completed request: pure, the same for the same request, pack and precision.
+
+        Args:
+            edit: bool [H, W], where pixels may change, in place of the outline and the request's margin around it. A request
+                does not tell it: what is made with one is for measuring, not for the bank, which could not rebuild it.
+        """
         info = self.load().info
         spacing = native.spacing_mm if native else (info.spacing_mm, info.spacing_mm)
         outline = request.mask.to_array() if request.mask else None
-        edit = edit_region(outline, request.edit_margin_mm, spacing) if outline is not None else None
+        if edit is None and outline is not None:
+            edit = edit_region(outline, request.edit_margin_mm, spacing)
         if native is not None and edit is not None:
-            edit &= native.seen
+            edit = edit & native.seen
 
         def sample(
             findings: Findings,

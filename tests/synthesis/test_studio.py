@@ -72,6 +72,20 @@ def test_a_real_slice_keeps_every_pixel_outside_the_edit_region(studio, phantom,
     assert not np.array_equal(made.pixels[edit], background.stored[edit])
 
 
+def test_a_given_edit_region_replaces_that_of_the_outline(studio, phantom, phantom_mask):
+    background = own_slice(phantom)
+    native = prepare_background(background, "MR", 256, 0.98)
+    request = asked(task=Task.INSERT, mask=MaskSpec.from_array(phantom_mask), background_sha256="0" * 64)
+    final = studio.complete(request, background, native)
+    own = edit_region(phantom_mask, final.edit_margin_mm, (0.98, 0.98))
+    wide = own | np.roll(own, 40, axis=0)
+    asked_for = wide.copy()
+    made = studio.make(final, native, edit=wide)
+    assert np.array_equal(made.pixels[~wide], background.stored[~wide])
+    assert not np.array_equal(made.pixels[wide & ~own], background.stored[wide & ~own])
+    assert made.outside_change == 0 and np.array_equal(wide, asked_for)
+
+
 def test_negative_and_broken_numbers_find_a_carrier():
     values = np.linspace(-1000, 1000, 100 * 100).reshape(100, 100)
     whole, broken = np.rint(values), values
