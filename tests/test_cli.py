@@ -114,7 +114,7 @@ def test_a_series_is_written_kept_listed_and_rebuilt(tiny_house, capsys):
         (["series", SENTENCE, "--visits", "0", "60", "--law", "magic", "--out", "{out}"], "no law 'magic'"),
         (["series", SENTENCE, "--visits", "0", "9", "--first-date", "soon", "--out", "{out}"], "no date"),
         (["series", SENTENCE, "--visits", "0", "60"], "--out"),
-        (["series", "axial T1 post-contrast", "--visits", "0", "--out", "{out}"], "no lesion"),
+        (["series", "axial T1 post-contrast", "--visits", "0", "--out", "{out}"], "follows a disease"),
         (["generate", "banana", "--out", "{out}"], "banana"),
         (["generate", SENTENCE], "--out"),
         (["generate", SENTENCE, "--out", "{out}", "--pack", "nose"], "no pack 'nose'"),

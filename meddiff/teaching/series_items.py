@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from meddiff.case import SYNTHETIC_NOTICE, Record, Status
-from meddiff.conditions.response import CAVEAT, Category
+from meddiff.conditions.response import Category
 from meddiff.exchange.atomic import write_atomic
 from meddiff.synthesis.series import SeriesReport, VisitReport
 
@@ -117,7 +117,7 @@ def _response(visit: VisitReport, shown: Sequence[VisitReport]) -> ResponseItem:
         stem=f"Which response category by RANO at day {visit.day}? The first visit is the baseline.",
         cases=tuple(one.case_id for one in shown),
         key=visit.rano.category,
-        feedback=f"{visit.rano.sentence} ({CAVEAT[0].upper()}{CAVEAT[1:]}.)",
+        feedback=visit.rano.sentence,
     )
 
 

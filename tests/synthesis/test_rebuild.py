@@ -83,7 +83,7 @@ def test_a_file_without_a_record_is_answered_in_words(tmp_path):
 
 
 def test_a_visit_is_made_again_from_its_record_alone_with_its_stamp_in_its_place(studio, tmp_path):
-    first = Request(sentence=SENTENCE, seed=5, steps=2, precision="fp32", tolerance=Tolerance(redraws=1))
+    first = Request(sentence=SENTENCE, seed=5, steps=1, precision="fp32", tolerance=Tolerance(redraws=1))
     # Nothing passes the check of random weights: the best of two seeds is taken, and the plan in the record names it.
     plan = plan_of(first, (0, 60), "gompertz", redraws=1, satellites=1, necrosis=0.3, acquisition=0.5)
     visit = make_series(plan, studio).visits[1]
