@@ -251,6 +251,11 @@ class Request(Record):
             raise ValueError(f"task {self.task.value} needs a background picture")
         return self
 
+    @property
+    def on_given_slice(self) -> bool:
+        """Whether the picture shows a slice that a person gave; what a visit stands on was made, as its plan says."""
+        return self.background_sha256 is not None and self.visit is None
+
     def case_id(self) -> str:
         """Short name of the case this request makes: `MD-` and 12 hex digits of the request's hash."""
         return "MD-" + self.digest()[:12]

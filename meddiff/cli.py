@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from meddiff.case import Clinical, Findings, MaskSpec, MedDiffError, Plane, Request, Sex, Task
+from meddiff.case import Clinical, Findings, MaskSpec, MedDiffError, Plane, Request, Sex, Status, Task
 
 if TYPE_CHECKING:
     from meddiff.imaging.read import Slice
     from meddiff.marking.seal import SealedCase
+    from meddiff.synthesis.series import SeriesReport
 
 FORMATS = ("png", "png16", "dicom", "nifti", "coco", "gif")  # of exchange.FORMATS, which takes a second to import
+SERIES_FORMATS = (*FORMATS, "mp4", "csv")  # of exchange.series
 RECIPES = {
     "autoencoder": "the autoencoder, from principal components",
     "text": "our compact BERT and its resampler",
@@ -37,6 +39,7 @@ EPILOG = """examples:
   meddiff generate "Axial T1 post-contrast, ring-enhancing left frontal mass, 30 mm, irregular margin" --seed 7 --count 4 --out cases
   meddiff insert "left frontal glioma, 30 mm" --background scan.dcm --mask outline.png --format png --format dicom --out cases
   meddiff remove --background scan.dcm --mask outline.png --out cases
+  meddiff series "Axial T1 post-contrast, glioma" --visits 0 60 120 180 --law gompertz --seed 5 --out series
   meddiff rebuild MD-0123456789ab
   meddiff packs
 
@@ -44,6 +47,12 @@ Everything that leaves is marked as synthetic. Nothing here is for diagnosis."""
 
 
 def _making(parser: argparse.ArgumentParser) -> None:
+    _asking(parser)
+    parser.add_argument("--count", type=int, default=1, help="how many cases (default 1)")
+    parser.add_argument("--format", action="append", choices=FORMATS, help="may be given several times (default png)")
+
+
+def _asking(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mask",
         type=Path,
@@ -51,11 +60,9 @@ def _making(parser: argparse.ArgumentParser) -> None:
         help="drawn outline, white on black, on the same picture; without it one is sampled",
     )
     parser.add_argument("--seed", type=int, default=0, help="first seed; cases count up from it (default 0)")
-    parser.add_argument("--count", type=int, default=1, help="how many cases (default 1)")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for the files (default: only what --keep keeps)"
     )
-    parser.add_argument("--format", action="append", choices=FORMATS, help="may be given several times (default png)")
     parser.add_argument("--keep", action="store_true", help="keep the cases in the bank (MEDDIFF_CASEBANK)")
     parser.add_argument("--plane", choices=[p.value for p in Plane], help="plane, where the sentence names none")
     parser.add_argument(
@@ -80,6 +87,38 @@ def _making(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--precision", choices=("int8", "bf16", "fp32"), default="int8", help="default int8")
     _text_encoder(parser)
+
+
+def _following(parser: argparse.ArgumentParser) -> None:
+    """How a lesion changes from visit to visit."""
+    parser.add_argument(
+        "--visits", type=int, nargs="+", required=True, metavar="DAY", help="days of the visits, since day 0"
+    )
+    parser.add_argument(
+        "--law", default="", metavar="NAME[:FIGURE=VALUE,...]",
+        help="how the volume changes: exponential, gompertz, logistic, linear, response, pseudoprogression, stable or resection, with the "
+        "pathology's figures or your own (gompertz:doubling_days=90); default: the pathology's first",
+    )  # fmt: skip
+    parser.add_argument("--first-date", default="2030-01-01", metavar="DATE", help="of day 0 (default 2030-01-01)")
+    parser.add_argument(
+        "--mass-effect", type=float, default=0.3, metavar="SHARE",
+        help="how much of what grows pushes the brain aside, 0 to 1 (default 0.3)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--satellites", type=int, default=0, metavar="N", help="foci that appear as it grows, 0 to 5 (default 0)"
+    )
+    parser.add_argument(
+        "--necrosis", type=float, default=0.0, metavar="SHARE",
+        help="share of the area that turns necrotic with size, 0 to 0.8 (default 0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--acquisition", type=float, default=0.0, metavar="SHARE",
+        help="gain, small rotation and noise between visits, 0 to 1 as real follow-ups have them (default 0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--format", action="append", choices=SERIES_FORMATS,
+        help="may be given several times (default png gif csv); series.json and items.json are always written",
+    )  # fmt: skip
 
 
 def _text_encoder(parser: argparse.ArgumentParser) -> None:
@@ -131,6 +170,12 @@ def parser() -> argparse.ArgumentParser:
     )
     _making(make)
     _on_background(make)
+
+    make = verb("series", "follow one patient over time: visits in which nothing but the lesion changes", _series)
+    make.add_argument("sentence", help="the first visit, in one sentence that names a disease")
+    _asking(make)
+    _following(make)
+    make.epilog = "exit code: 0 as asked, 1 made and written although a check rejects it, 2 cannot be made"
 
     again = verb("rebuild", "make a kept case again and compare: same request, same pixels", _rebuild)
     again.add_argument(
@@ -281,7 +326,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "request"
-        print(f"meddiff: {field}: {first['msg']}, not {first['input']!r}.", file=sys.stderr)
+        said = first["msg"].removeprefix("Value error, ")
+        print(f"meddiff: {field}: {said}, not {first['input']!r}.", file=sys.stderr)
     except OSError as error:
         print(
             f"meddiff: {': '.join(str(part) for part in (error.strerror or error, error.filename) if part)}. "
@@ -306,11 +352,16 @@ def _train(recipe: str, rest: list[str]) -> int:
 # ---------------------------------------------------------------- making
 
 
-def _request(args: argparse.Namespace, task: Task, sentence: str, pack_steps: int, pack_guidance: float) -> Request:
+def _request(args: argparse.Namespace, task: Task, sentence: str) -> Request:
     from meddiff.case import Tolerance
     from meddiff.conditions.masks import read_mask
     from meddiff.conditions.prompt import read_clinical, read_sentence
+    from meddiff.diffusion.checkpoint import read_info
+    from meddiff.settings import settings
 
+    folder = settings().checkpoints / args.pack
+    info = read_info(folder) if folder.exists() else None
+    pack_steps, pack_guidance = (info.steps, info.guidance) if info else (16, 2.0)
     said_in_full = findings = read_sentence(sentence) if sentence else Findings()
     if args.plane and findings.plane is None:
         findings = findings.model_copy(update={"plane": Plane(args.plane)})
@@ -348,18 +399,11 @@ def _background(args: argparse.Namespace) -> Slice | None:
 
 
 def _make(args: argparse.Namespace, task: Task, sentence: str) -> int:
-    from meddiff.diffusion.checkpoint import read_info
-    from meddiff.settings import settings
     from meddiff.synthesis.studio import Studio
 
-    if args.out is None and not args.keep:
-        raise MedDiffError("Say where the cases shall go: --out DIR for files, --keep for the bank, or both.")
-    if args.out is not None and args.out.exists() and not args.out.is_dir():
-        raise MedDiffError(f"{args.out} is a file: give a folder with --out.")
+    _require_a_place(args)
     background = _background(args)
-    folder = settings().checkpoints / args.pack
-    info = read_info(folder) if folder.exists() else None
-    request = _request(args, task, sentence, info.steps if info else 16, info.guidance if info else 2.0)
+    request = _request(args, task, sentence)
     studio = Studio(args.pack, args.precision, args.text_encoder)
     bank = None
     if args.keep:
@@ -371,13 +415,8 @@ def _make(args: argparse.Namespace, task: Task, sentence: str) -> int:
 
             bank.keep_background(carrier(background))
 
-    def progress(share: float, word: str) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{share:4.0%}  {word:24s}", end="", file=sys.stderr, flush=True)
-
-    for case in studio.create(request, background, args.count, progress):
-        if sys.stderr.isatty():
-            print("\r" + " " * 32 + "\r", end="", file=sys.stderr)
+    for case in studio.create(request, background, args.count, _progress):
+        _no_progress()
         if args.out:
             from meddiff.exchange import write_case
 
@@ -386,6 +425,23 @@ def _make(args: argparse.Namespace, task: Task, sentence: str) -> int:
             bank.keep(case)
         print(table(case))
     return 0
+
+
+def _require_a_place(args: argparse.Namespace) -> None:
+    if args.out is None and not args.keep:
+        raise MedDiffError("Say where the cases shall go: --out DIR for files, --keep for the bank, or both.")
+    if args.out is not None and args.out.exists() and not args.out.is_dir():
+        raise MedDiffError(f"{args.out} is a file: give a folder with --out.")
+
+
+def _progress(share: float, word: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{share:4.0%}  {word:24s}", end="", file=sys.stderr, flush=True)
+
+
+def _no_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r" + " " * 32 + "\r", end="", file=sys.stderr)
 
 
 def table(case: SealedCase) -> str:
@@ -412,6 +468,47 @@ def _remove(args: argparse.Namespace) -> int:
     return _make(args, Task.REMOVE, "")
 
 
+def _series(args: argparse.Namespace) -> int:
+    from meddiff.synthesis.series import make_series, plan_of
+    from meddiff.synthesis.studio import Studio
+
+    _require_a_place(args)
+    options = {name: getattr(args, name) for name in ("mass_effect", "satellites", "necrosis", "acquisition", "first_date", "redraws")}  # fmt: skip
+    plan = plan_of(_request(args, Task.GENERATE, args.sentence), args.visits, args.law, **options)
+    series = make_series(plan, Studio(args.pack, args.precision, args.text_encoder), _progress)
+    _no_progress()
+    if args.out:
+        from meddiff.exchange.series import write_series
+        from meddiff.teaching.series_items import series_items, write_items
+
+        write_series(series.visits, series.report, args.out, args.format or ["png", "gif", "csv"])
+        write_items(series_items(series.report, args.seed), args.out)
+    if args.keep:
+        from meddiff.bank import Bank
+
+        Bank().keep_series(series.visits, series.report)
+    print(series_table(series.report))
+    return 0 if series.report.status is Status.ACCEPTED else 1
+
+
+def series_table(report: SeriesReport) -> str:
+    """A series visit by visit, and its checks, as text."""
+    lines = [f"{report.series}  {report.status.value}  {report.plan.law.law}  {report.plan.request.sentence}"]
+    lines.append("   day  date        case             asked  measured  diameters    RANO      attempts")
+    for row in report.visits:
+        diameters = f"{row.longest_mm:.0f} x {row.perpendicular_mm:.0f} mm"
+        lines.append(
+            f"  {row.day:4d}  {row.date}  {row.case_id}  {row.asked_mm2:5.0f}  {row.measured_mm2:5.0f} mm2  {diameters:11s}  "
+            f"{row.rano.category.value:8s}  {row.attempts}  {row.reason}".rstrip()
+        )
+    for check in report.checks:
+        mark = {True: "ok", False: "missed", None: ""}[check.ok]
+        lines.append(f"  {check.name:34s} asked {check.asked:18s} measured {check.measured}  {mark}".rstrip())
+    if report.reason:
+        lines.append(f"  rejected: {report.reason}")
+    return "\n".join(lines)
+
+
 # ---------------------------------------------------------------- the other verbs
 
 
@@ -431,10 +528,11 @@ def _rebuild(args: argparse.Namespace) -> int:
         kept = bank.open(args.case)
         request = kept.case.request
         studio = Studio(request.pack, args.precision or request.precision, args.text_encoder)
-        if request.background_sha256 and background is None:
+        given = request.background_sha256 if request.on_given_slice else None
+        if given and background is None:
             from meddiff.imaging.read import Slice
 
-            pixels = bank.open_background(request.background_sha256)
+            pixels = bank.open_background(given)
             background = Slice(
                 pixels.astype("float32"),
                 pixels,

@@ -84,9 +84,37 @@ def test_insert_and_remove_on_an_own_slice_are_rebuilt_from_the_file_alone(tiny_
     assert capsys.readouterr().out.count("identical") == 2
 
 
+def test_a_series_is_written_kept_listed_and_rebuilt(tiny_house, capsys):
+    out = tiny_house / "out"
+    followed = ["--visits", "60", "0", "--law", "gompertz:doubling_days=90", "--first-date", "2031-02-28"]
+    assert (
+        main(["series", SENTENCE, *followed, "--seed", "5", "--out", str(out), "--keep", *FAST]) == 1
+    )  # random weights
+    said = capsys.readouterr().out
+    series, *_ = said.split()
+    lines = [line.split() for line in said.splitlines() if " MD-" in line]
+    assert [line[:2] for line in lines] == [["0", "2031-02-28"], ["60", "2031-04-29"]]
+    assert "rejected: missed: visits whose area misses" in said
+    assert {path.name for path in out.iterdir()} == {
+        "day-000", "day-060", f"{series}.gif", "measurements.csv", "series.json", "items.json",
+    }  # fmt: skip
+    assert json.loads((out / "series.json").read_text())["series"] == series
+    assert main(["bank", "list", "--text", series]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("MD-")]
+    assert listed == [line[2] for line in lines]
+    assert main(["rebuild", listed[1]]) == 0
+    assert main(["verify", str(out / "day-060" / f"{listed[1]}.png")]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["series", SENTENCE, "--visits", "0", "60", "60", "--out", "{out}"], "two visits on day 60"),
+        (["series", SENTENCE, "--visits", "-5", "0", "--out", "{out}"], "before the first visit"),
+        (["series", SENTENCE, "--visits", "0", "60", "--law", "magic", "--out", "{out}"], "no law 'magic'"),
+        (["series", SENTENCE, "--visits", "0", "9", "--first-date", "soon", "--out", "{out}"], "no date"),
+        (["series", SENTENCE, "--visits", "0", "60"], "--out"),
+        (["series", "axial T1 post-contrast", "--visits", "0", "--out", "{out}"], "follows a disease"),
         (["generate", "banana", "--out", "{out}"], "banana"),
         (["generate", SENTENCE], "--out"),
         (["generate", SENTENCE, "--out", "{out}", "--pack", "nose"], "no pack 'nose'"),
@@ -105,7 +133,7 @@ def test_insert_and_remove_on_an_own_slice_are_rebuilt_from_the_file_alone(tiny_
 )
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_two(tiny_house, capsys, arguments, words):
     out = tiny_house / "out"
-    assert main([part.replace("{out}", str(out)) for part in arguments] + (FAST if arguments[0] in ("generate", "insert") and not {"--steps", "--redraws"} & {*arguments} else [])) == 2  # fmt: skip
+    assert main([part.replace("{out}", str(out)) for part in arguments] + (FAST if arguments[0] in ("generate", "insert", "series") and not {"--steps", "--redraws"} & {*arguments} else [])) == 2  # fmt: skip
     said = capsys.readouterr().err
     assert words in said and said.count("\n") == 1 and "Traceback" not in said
     assert not out.exists() or not list(out.iterdir())

@@ -1,7 +1,7 @@
 """A bank, or part of one, as one file: to back up, to give to a colleague, to ship.
 
 The file is a ZIP: `manifest.json` names every other file with its size and SHA-256, `cases/MD-....json` says what is
-kept of a case (all its versions, review, tags, notes, history), `objects/<SHA-256>.png` are pictures and outlines as
+kept of a case (all its versions, review, tags, notes, history), `series/MS-....json` is the report of a series, `objects/<SHA-256>.png` are pictures and outlines as
 the bank keeps them. The slices that cases were made on stay where they are: they may show a patient. (The twin of a lesion
 put into a slice is that slice, stamped; `meddiff bank export` says how many such cases go.)
 
@@ -13,7 +13,8 @@ come in. A review is believed as a colleague's word is: it comes with its name a
 
 A case is recorded in one transaction after its files are on the disk. An import that was cut off is simply run again: what
 is there is passed over. What is here wins: an import never changes the review, tags or notes of a case that is in the bank,
-nor brings a deleted one back; a version of it with other pixels is added.
+nor brings a deleted one back; a version of it with other pixels is added. A series' report comes in where the bank has a visit of
+it and no report.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from meddiff.bank.store import Bank, Making, pixels_key
 from meddiff.bank.tables import CaseRow, HistoryRow, TagRow
 from meddiff.case import Case, MedDiffError, Provenance, Record, pixel_sha256
 from meddiff.exchange.atomic import write_atomic
+from meddiff.exchange.series import read_report
 from meddiff.marking.provenance import read_png
 from meddiff.marking.stamp import StampBox
 
@@ -50,7 +52,7 @@ LARGEST_RECORD = 8 * 2**20
 LARGEST_OBJECT = 64 * 2**20
 MOST_PIXELS = 4096 * 4096
 PAGE = 200  # cases read at a time
-_NAME = re.compile(r"cases/MD-[0-9a-f]{12}\.json|objects/[0-9a-f]{64}\.png")
+_NAME = re.compile(r"cases/MD-[0-9a-f]{12}\.json|series/MS-[0-9a-f]{12}\.json|objects/[0-9a-f]{64}\.png")
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -105,7 +107,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class Imported:
-    """Ids of the cases that are new, that got a new version, and that were there; which were refused and why."""
+    """Ids of the cases that are new, that got a new version, and that were there; which, reports of series too, were refused and why."""
 
     new: tuple[str, ...]
     new_version: tuple[str, ...]
@@ -142,8 +144,10 @@ def export_bank(bank: Bank, path: str | Path, wanted: Search | None = None) -> E
                 for digest, data in pictures.items():
                     add(f"objects/{digest}.png", data, zipfile.ZIP_STORED)  # a PNG is compressed already
                 add(f"cases/{entry}.json", record.canonical_json().encode(), zipfile.ZIP_DEFLATED)
+                if (visit := record.versions[-1].case.request.visit) and (report := _report(bank, visit.series)):
+                    add(f"series/{visit.series}.json", report, zipfile.ZIP_DEFLATED)
                 count += 1
-                on_slices += bool(record.versions[-1].case.request.background_sha256)
+                on_slices += record.versions[-1].case.request.on_given_slice
             if not count:
                 why = f" {told[0]}" if told else " No case fits these filters."
                 raise MedDiffError(f"There is nothing to export.{why}")
@@ -185,6 +189,11 @@ def import_bank(
                     refused.append(f"{case_id}: {error}")
                 if progress:
                     progress((number + 1) / len(names))
+            for name in (name for name in manifest.files if name.startswith("series/")):
+                try:
+                    _import_report(bank, archive, manifest, Path(name).stem)
+                except _Refused as error:
+                    refused.append(f"{Path(name).stem}: {error}")
     except FileNotFoundError as error:
         raise MedDiffError(f"There is no file {path}: give the file that `meddiff bank export` wrote.") from error
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OSError) as error:
@@ -207,6 +216,27 @@ def _all(bank: Bank, wanted: Search) -> list[str]:
         ids |= dict.fromkeys(entry.case.id for entry in found.entries)
         if len(ids) == before:
             return [*ids]
+
+
+def _report(bank: Bank, series: str) -> bytes | None:
+    """The report of a series as it is kept; None where there is none, or it is damaged."""
+    try:
+        return bank.series_report(series).encode()
+    except MedDiffError:
+        return None
+
+
+def _import_report(bank: Bank, archive: zipfile.ZipFile, manifest: Manifest, series: str) -> None:
+    """Takes the report of a series in, where its visits are here and it is not."""
+    if _report(bank, series) or not bank.series(series):
+        return
+    data = _member(archive, manifest, f"series/{series}.json")
+    try:
+        if read_report(data).series != series:
+            raise _Refused("its report is of another series")
+        bank.write_report(series, data.decode())
+    except (MedDiffError, UnicodeDecodeError) as error:
+        raise _Refused(str(error)) from error
 
 
 def _archived(bank: Bank, case_id: str) -> tuple[ArchivedCase, dict[str, bytes]]:
@@ -257,7 +287,7 @@ def _checked_manifest(archive: zipfile.ZipFile, path: str) -> Manifest:
     for name, entry in manifest.files.items():
         if not _NAME.fullmatch(name):
             raise wrong(f"it holds a file {name!r}, which a bank does not have")
-        largest = LARGEST_RECORD if name.startswith("cases/") else LARGEST_OBJECT
+        largest = LARGEST_OBJECT if name.startswith("objects/") else LARGEST_RECORD
         if entry.bytes > largest or sizes[name] != entry.bytes:
             raise wrong(f"{name} has {sizes[name]} bytes and not what the manifest says, or more than {largest}")
     for name in manifest.files:

@@ -38,14 +38,16 @@ from meddiff.bank.tables import (
     prepare,
     size_of,
 )
-from meddiff.case import Case, MedDiffError, pixel_sha256
+from meddiff.case import Case, MedDiffError, Record, pixel_sha256
 from meddiff.exchange.atomic import write_atomic
 from meddiff.exchange.png import mask_bytes, png_bytes
+from meddiff.exchange.series import SERIES_ID, read_report, report_text
 from meddiff.marking.seal import SealedCase, SealedImage, reopen
 from meddiff.settings import settings
 
 ORPHAN_SECONDS = 600  # a file younger than this may belong to a case that is being kept right now
 UNUSED_BACKGROUND_SECONDS = 24 * 3600  # backgrounds come before their cases, which may take long to make
+MOST_VISITS = 1000  # of one series that are looked for
 _ATTEMPTS = 5  # when another process records the same case in the same moment
 
 
@@ -105,7 +107,8 @@ class Bank:
 
         The same pixels again change nothing, but mend files that were damaged and bring a deleted case back. Other
         pixels under the same id (made on another machine, or at another precision) become the next version, which is
-        then the one that is shown; its review starts again as a draft.
+        then the one that is shown; its review starts again as a draft. A visit is tagged with its series, so that a search for
+        that finds it.
 
         Raises:
             MedDiffError: full disk, no permission, or a database that does not answer; the case is then not in the bank.
@@ -117,8 +120,55 @@ class Bank:
         # Written even where a file of that name lies there: it may be an orphan, and `tidy()` goes by its age.
         names = {role: self.write(data) for role, data in files.items()}
         bits = {role: fingerprint.kept_bits(fingerprint.unstamped(image)) for role, image in _pictures(sealed)}
-        self.record([Making(sealed.case, **names, pixels=pixels, bits=bits)], review.name_of(who))
+        self.record(
+            [Making(sealed.case, **names, pixels=pixels, bits=bits)], review.name_of(who), _tag_visit(sealed.case)
+        )
         return case_id
+
+    def keep_series(self, visits: Sequence[SealedCase], report: Record, who: str = "") -> str:
+        """Keeps the visits of a series as cases, and its report; returns the series' id.
+
+        The last visit is kept first, so that lists that begin with the newest show them in order of time. The report is written
+        last, over an older one: where it lies, the series is whole.
+
+        Args:
+            report: of these visits, a `synthesis.series.SeriesReport`.
+
+        Raises:
+            MedDiffError: as `keep`; the visits that were kept until then stay, and keeping the series again goes on.
+        """
+        text = report_text(report)
+        series = read_report(text).series
+        for visit in reversed(visits):
+            self.keep(visit, who)
+        self.write_report(series, text)
+        return series
+
+    def series(self, series: str) -> tuple[Entry, ...]:
+        """The kept visits of a series in order of time; none where there are none."""
+        found = self.find(Search(text=series, limit=MOST_VISITS)).entries
+        visits = [(entry.case.request.visit, entry) for entry in found]
+        mine = [(visit.number, entry) for visit, entry in visits if visit is not None and visit.series == series]
+        return tuple(entry for _, entry in sorted(mine, key=lambda pair: pair[0]))
+
+    def series_report(self, series: str) -> str:
+        """The report of a kept series, the JSON of a `synthesis.series.SeriesReport`.
+
+        Raises:
+            MedDiffError: none is kept, or it is damaged.
+        """
+        path = self._report(series)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MedDiffError(f"The bank has no report of {series}: keep the series again.") from error
+        if read_report(text).series != series:
+            raise MedDiffError(f"{path} is the report of another series: keep the series again.")
+        return text
+
+    def write_report(self, series: str, text: str) -> None:
+        """Writes the report of a series, over an older one."""
+        write_atomic(self._report(series), lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
     def record(
         self, makings: Sequence[Making], who: str, first_time: Callable[[Session, CaseRow], None] | None = None
@@ -416,7 +466,9 @@ class Bank:
     # ------------------------------------------------------------ files
 
     def tidy(self, deleted_days: float | None = None) -> int:
-        """Removes files that no case names, from ten minutes old (backgrounds: from a day); returns how many.
+        """Removes files that no case names, from ten minutes old (backgrounds: from a day); returns how many pictures.
+
+        Reports of series of which no visit is left, deleted or not, go too.
 
         Args:
             deleted_days: cases deleted longer ago than this go for good, history and all; default: none do.
@@ -430,8 +482,15 @@ class Bank:
             rows = session.execute(select(VersionRow.image, VersionRow.twin, VersionRow.mask)).all()
             backgrounds = session.scalars(select(CaseRow.background)).all()
         named = {name for row in rows for name in row} | set(backgrounds)
+        for path in self.folder.glob("series/MS-*.json"):
+            if not self._has_visits(path.stem) and time.time() - path.stat().st_mtime > ORPHAN_SECONDS:
+                path.unlink(missing_ok=True)
         pictures = self._remove_unnamed("objects/*/*", named, ORPHAN_SECONDS)
         return pictures + self._remove_unnamed("backgrounds/*", named, UNUSED_BACKGROUND_SECONDS)
+
+    def _has_visits(self, series: str) -> bool:
+        with self._session() as session:
+            return session.scalar(select(CaseRow.id).where(CaseRow.record.contains(series)).limit(1)) is not None
 
     def deleted_before(self, days: float) -> int:
         """How many cases were deleted more than `days` ago."""
@@ -480,6 +539,11 @@ class Bank:
 
     def _background(self, digest: str) -> Path:
         return self.folder / "backgrounds" / f"{digest}.npy"
+
+    def _report(self, series: str) -> Path:
+        if not SERIES_ID.fullmatch(series):
+            raise MedDiffError(f"{series!r} is no series: an id is MS- and twelve hex digits.")
+        return self.folder / "series" / f"{series}.json"
 
     def _object(self, digest: str) -> Path:
         return self.folder / "objects" / digest[:2] / f"{digest}.png"
@@ -535,7 +599,7 @@ class Bank:
                 pathology=(finding.pathology if finding and finding.pathology else ""),
                 plane=plane.value if plane else "",
                 sentence=case.request.sentence,
-                background=case.request.background_sha256 or "",
+                background=(case.request.background_sha256 or "") if case.request.on_given_slice else "",
                 **now_is,
             )
             session.add(row)
@@ -635,6 +699,14 @@ def _deleted_before(days: float) -> tuple[ColumnElement[bool], ColumnElement[boo
         raise MedDiffError(f"Days since a case was deleted are 0 or more, not {days:g}.")
     before = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="microseconds")
     return CaseRow.deleted != "", CaseRow.deleted <= before
+
+
+def _tag_visit(case: Case) -> Callable[[Session, CaseRow], None] | None:
+    """Tags a new case with the series it is a visit of."""
+    if (visit := case.request.visit) is None:
+        return None
+    tag = review.tag_of(visit.series)
+    return lambda session, row: session.add(TagRow(case_id=row.id, tag=tag))
 
 
 def _pictures(sealed: SealedCase) -> tuple[tuple[str, SealedImage], ...]:

@@ -5,9 +5,10 @@ What a picture, its outline (`seg`) and its report (`sr`) have in common stands 
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,15 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from meddiff.case import MedDiffError, Provenance, Task, pixel_sha256
+from meddiff.case import MedDiffError, Provenance, Task, Visit, pixel_sha256
 from meddiff.exchange.atomic import write_atomic
 from meddiff.exchange.nifti import SLICE_MM, axes
 from meddiff.marking.provenance import add_private_block, read_private_block
 from meddiff.marking.seal import SealedImage, require_sealed
 
 MAKER = "MedDiff"
+VISIT_CLOCK = "120000"  # visits have a date, and no time of day
+DAYS_A_YEAR = 365.25
 SERIES = {"case": 1, "twin": 2, "case outline": 3, "twin outline": 4, "report": 5}  # (0020,0011) of each series
 
 
@@ -43,7 +46,9 @@ class Identity:
         patient_id, patient_name: (0010,0020), (0010,0010); both say synthetic.
         study_uid, frame_uid: (0020,000D), (0020,0052); picture, twin, outline and report of a case share them.
         lesion_id, lesion_uid: (0062,0020), (0062,0021): names the lesion in outline and report.
-        day, clock: DA and TM of the moment of making, UTC.
+        day, clock: DA and TM of the study: of making, or of the visit.
+        made_day, made_clock: DA and TM of the moment of making, UTC.
+        age_years: at the study; None where it is not told.
     """
 
     patient_id: str
@@ -54,20 +59,49 @@ class Identity:
     lesion_uid: str
     day: str
     clock: str
+    made_day: str
+    made_clock: str
+    age_years: float | None
 
 
 def identity(record: Provenance) -> Identity:
-    """Whose the files of a case are."""
-    return Identity(
+    """Whose the files of a case are; visits of a series are studies of one patient, with one lesion."""
+    day, clock = record.created[:10].replace("-", ""), record.created[11:19].replace(":", "")
+    age = record.request.clinical.age_years
+    alone = Identity(
         patient_id=f"SYNTHETIC-{record.case_id}",
         patient_name=f"SYNTHETIC^{record.case_id}",
         study_uid=derived_uid(record, "study"),
         frame_uid=derived_uid(record, "frame"),
         lesion_id=f"{record.case_id} lesion",
         lesion_uid=derived_uid(record, "lesion"),
-        day=record.created[:10].replace("-", ""),
-        clock=record.created[11:19].replace(":", ""),
+        day=day,
+        clock=clock,
+        made_day=day,
+        made_clock=clock,
+        age_years=age,
     )
+    if (visit := record.request.visit) is None:
+        return alone
+    return replace(
+        alone,
+        patient_id=f"SYNTHETIC-{visit.series}",
+        patient_name=f"SYNTHETIC^{visit.series}",
+        frame_uid=named_uid("frame", visit.series) if _one_frame(visit) else alone.frame_uid,
+        lesion_id=f"{visit.series} lesion",
+        lesion_uid=named_uid("lesion", visit.series),
+        day=visit.date.replace("-", ""),
+        clock=VISIT_CLOCK,
+        age_years=None if age is None else age + visit.day / DAYS_A_YEAR,
+    )
+
+
+def _one_frame(visit: Visit) -> bool:
+    """Whether the visits lie on one another, pixel on pixel: each acquisition of its own turns the head a little."""
+    try:
+        return not json.loads(visit.plan).get("acquisition")
+    except (ValueError, AttributeError):
+        return False
 
 
 def named_uid(*what: str) -> str:
@@ -112,6 +146,8 @@ def to_dataset(sealed: SealedImage) -> Dataset:
     _add_pixels(ds, sealed)
     add_modules(ds, sealed)
     mark(ds, record, record.role)
+    if record.request.visit:  # PS3.3 C.7.6.1; where no date is told, no acquisition is claimed
+        ds.AcquisitionDate, ds.AcquisitionTime = ds.StudyDate, ds.StudyTime
     # How the picture was made: PS3.3 C.12.4 (General Reference), and the Algorithm Identification Macro (10.16). No
     # module of these IODs invokes that macro. Derivation Algorithm Sequence (0022,1612), which other derived objects have
     # it in, is added as Type 3: that makes a Standard Extended SOP Class, as PS3.2 allows.
@@ -165,8 +201,9 @@ def mark(ds: Dataset, record: Provenance, series: str) -> None:
     who = identity(record)
     ds.SyntheticData = "YES"  # (0008,001C)
     ds.ContentQualification = "RESEARCH"  # (0018,9004): not from a medical product
-    ds.InstanceCreationDate = ds.SeriesDate = ds.ContentDate = who.day
-    ds.InstanceCreationTime = ds.SeriesTime = ds.ContentTime = who.clock
+    ds.InstanceCreationDate, ds.InstanceCreationTime = who.made_day, who.made_clock
+    ds.SeriesDate = ds.ContentDate = who.day
+    ds.SeriesTime = ds.ContentTime = who.clock
     ds.TimezoneOffsetFromUTC = "+0000"
     ds.SeriesInstanceUID = derived_uid(record, "series", series)
     ds.SeriesNumber = SERIES[series]
@@ -186,6 +223,13 @@ def mark(ds: Dataset, record: Provenance, series: str) -> None:
 
 def how_made(record: Provenance) -> str:
     """What the model did to the picture, in words: part of an inserted or removed lesion's picture was acquired."""
+    if record.request.visit:
+        without = (
+            "as it was at this visit, without its lesion"
+            if record.role == "twin"
+            else "and the lesion of this visit put into it"
+        )
+        return f"Synthetic: made by a diffusion model from no image, {without}"
     if record.request.task is Task.GENERATE:
         again = ", and its lesion taken out by it" if record.role == "twin" else ""
         return f"Synthetic: made by a diffusion model from no image{again}"
@@ -236,15 +280,17 @@ def _add_patient_and_study(ds: Dataset, record: Provenance) -> None:
     ds.IssuerOfPatientID = MAKER
     ds.PatientBirthDate = ""
     ds.PatientSex = clinical.sex.value if clinical.sex.value in ("F", "M") else ""
-    if clinical.age_years is not None:
-        ds.PatientAge = f"{int(clinical.age_years):03d}Y"
+    if who.age_years is not None:
+        ds.PatientAge = f"{int(who.age_years):03d}Y"
     ds.PatientComments = record.notice
     ds.PatientIdentityRemoved = "YES"
     ds.DeidentificationMethod = "Synthetic: MedDiff neither reads nor writes an identity"
     ds.StudyInstanceUID = who.study_uid
     ds.StudyID = record.case_id[:16]
     ds.StudyDate, ds.StudyTime = who.day, who.clock
-    ds.StudyDescription = "SYNTHETIC - not for diagnosis"
+    visit = record.request.visit
+    which = f"; visit {visit.number} of {visit.of}, day {visit.day}" if visit else ""
+    ds.StudyDescription = f"SYNTHETIC - not for diagnosis{which}"
     ds.AccessionNumber = ""
     ds.ReferringPhysicianName = ""
     ds.BodyPartExamined = record.request.findings.anatomy.upper()[:16]

@@ -26,16 +26,8 @@ def write_gif(frames: Sequence[SealedImage], path: str | Path, seconds: float = 
     Raises:
         MedDiffError: no frame, one that is not sealed, frames of several sizes, or the file cannot be written.
     """
-    sealed = [require_sealed(frame) for frame in frames]
-    if not sealed:
-        raise MedDiffError("There is no picture to put into the GIF.")
-    shapes = {frame.pixels.shape for frame in sealed}
-    if len(shapes) > 1:
-        raise MedDiffError(
-            f"The frames of a GIF have one size, these have {len(shapes)}: export them as PNG, or cut them to one size before they are made."
-        )
-    pictures = [Image.fromarray(grey) for grey in _eight_bits(sealed)]
-    comment = json.dumps([frame.provenance.model_dump(mode="json") for frame in sealed], sort_keys=True)
+    pictures = [Image.fromarray(grey) for grey in frames_of(frames)]
+    comment = records_of(frames)
     buffer = io.BytesIO()
     pictures[0].save(
         buffer, format="GIF", save_all=True, append_images=pictures[1:], loop=0, optimize=False,
@@ -66,6 +58,29 @@ def read_gif_records(path: str | Path) -> list[Provenance]:
         raise MedDiffError(
             f"{path} carries no MedDiff record that can be read: it is no GIF of MedDiff, or damaged."
         ) from error
+
+
+def frames_of(pictures: Sequence[SealedImage]) -> list[np.ndarray]:
+    """Sealed images as frames uint8 [H, W] of one size; rows appended for a stamp are black where a picture has none.
+
+    Raises:
+        MedDiffError: no frame, one that is not sealed, pictures of several sizes.
+    """
+    sealed = [require_sealed(picture) for picture in pictures]
+    if not sealed:
+        raise MedDiffError("There is no picture to put into the animation.")
+    shapes = {(picture.height, picture.pixels.shape[1]) for picture in sealed}
+    if len(shapes) > 1:
+        raise MedDiffError(
+            f"The frames of an animation have one size, these have {len(shapes)}: export them as PNG, or cut them to one size before they are made."
+        )
+    rows = max(picture.pixels.shape[0] for picture in sealed)
+    return [np.pad(grey, ((0, rows - grey.shape[0]), (0, 0))) for grey in _eight_bits(sealed)]
+
+
+def records_of(pictures: Sequence[SealedImage]) -> str:
+    """The record of each picture, as one JSON text."""
+    return json.dumps([picture.provenance.model_dump(mode="json") for picture in pictures], sort_keys=True)
 
 
 def _eight_bits(sealed: list[SealedImage]) -> list[np.ndarray]:

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 from scipy import ndimage
 
-from meddiff.case import Case, MedDiffError, Provenance, Request, pixel_sha256
+from meddiff.case import Case, MedDiffError, Provenance, Request, Visit, pixel_sha256
 from meddiff.imaging.read import Slice
 from meddiff.marking.provenance import read_png
 from meddiff.marking.seal import SealedCase, SealedImage, seal
 from meddiff.marking.stamp import StampBox
 from meddiff.synthesis.native import Native, prepare_background
+from meddiff.synthesis.series import Plan, visit_again
 from meddiff.synthesis.studio import Made, Studio
 
 ROUNDING = "same pack and precision: another processor or library version rounds differently"
@@ -110,11 +112,16 @@ def rebuild_record(
 def _made_and_sealed(record: Provenance, studio: Studio, background: Slice | None) -> tuple[Made, SealedCase]:
     """The pixels of a record's request, and the same sealed again as they were."""
     request, info = record.request, studio.load().info
-    native = _native(request, studio, background)
-    made = studio.make(request, native)
-    spacing = native.spacing_mm if native else (info.spacing_mm, info.spacing_mm)
-    outline = request.mask.to_array() if request.mask else np.zeros(made.pixels.shape, bool)
-    avoid = ndimage.binary_dilation(outline, iterations=3) if outline.any() else None  # as the studio does
+    spacing = (info.spacing_mm, info.spacing_mm)
+    if request.visit:
+        again = visit_again(_plan(request.visit), request.visit.number, studio)
+        made, outline, free = again.made, again.outline, again.outline | again.shown
+    else:
+        native = _native(request, studio, background)
+        made = studio.make(request, native)
+        spacing = native.spacing_mm if native else spacing
+        free = outline = request.mask.to_array() if request.mask else np.zeros(made.pixels.shape, bool)
+    avoid = ndimage.binary_dilation(free, iterations=3) if free.any() else None  # as the studio does
 
     def named(pixels: np.ndarray, role: str) -> Provenance:
         return record.model_copy(
@@ -133,6 +140,15 @@ def _made_and_sealed(record: Provenance, studio: Studio, background: Slice | Non
         created=record.created,
     )
     return made, SealedCase(case, image, twin, outline)
+
+
+def _plan(visit: Visit) -> Plan:
+    try:
+        return Plan.model_validate_json(visit.plan)
+    except ValidationError as error:
+        raise MedDiffError(
+            f"The plan of the series {visit.series} in this record cannot be read: another version of MedDiff made it, or it was changed."
+        ) from error
 
 
 def read_record(path: Path) -> Provenance:

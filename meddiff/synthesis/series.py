@@ -26,6 +26,7 @@ from skimage.filters import threshold_otsu
 from skimage.metrics import structural_similarity
 
 from meddiff.case import (
+    SYNTHETIC_NOTICE,
     Findings,
     MaskSpec,
     Measurement,
@@ -139,6 +140,7 @@ class VisitReport(Record):
 class SeriesReport(Record):
     """A series measured: visit by visit, and as a whole."""
 
+    notice: str = SYNTHETIC_NOTICE
     series: str
     plan: Plan
     visits: tuple[VisitReport, ...]
@@ -191,7 +193,7 @@ def make_series(plan: Plan, studio: Studio, progress: Progress | None = None) ->
     tell(0.3, "visits")
     attempts: list[_Attempt] = []
     sealing: list[Future[SealedCase]] = []
-    shown = np.logical_or.reduce([state.outline for state in stage.states])
+    shown = _shown(stage)
     with ThreadPoolExecutor(1) as beside:  # one visit is sealed while the next is drawn
         for number, state in enumerate(stage.states, 1):
             attempt = _visit(series, stage, state, number, studio)
@@ -206,6 +208,35 @@ def make_series(plan: Plan, studio: Studio, progress: Progress | None = None) ->
     report = _report(series, stage, attempts, visits, studio)
     tell(1.0, "done")
     return Series(visits, report)
+
+
+@dataclass(frozen=True, eq=False)
+class VisitAgain:
+    """A visit made again: its request and pixels, its outline, and where the lesion is at any visit, bool [H, W]."""
+
+    request: Request
+    made: Made
+    outline: np.ndarray
+    shown: np.ndarray
+
+
+def visit_again(plan: Plan, number: int, studio: Studio) -> VisitAgain:
+    """One visit of a series out of its plan alone, as `make_series` made it; the others are not drawn.
+
+    Raises:
+        MedDiffError: the plan has no such visit, or cannot be drawn.
+    """
+    if not 1 <= number <= len(plan.days):
+        raise MedDiffError(f"The series has {len(plan.days)} visits, and no visit {number}.")
+    stage = _stage(plan, studio)
+    series = plan.model_copy(update={"request": stage.request})
+    attempt = _visit(series, stage, stage.states[number - 1], number, studio)
+    return VisitAgain(attempt.request, attempt.made, attempt.outline, _shown(stage))
+
+
+def _shown(stage: _Stage) -> np.ndarray:
+    """Where the lesion is at any visit, bool [H, W]: no stamp lies there."""
+    return np.logical_or.reduce([state.outline for state in stage.states])
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,25 +272,38 @@ def _stage(plan: Plan, studio: Studio) -> _Stage:
     """Anatomy and outlines of all visits; nothing is drawn before all of them fit."""
     info = studio.load().info
     asked = plan.request.model_copy(update={"task": Task.GENERATE, "background_sha256": None, "visit": None})
-    complete = studio.complete(asked)
-    if complete.mask is None:
-        raise MedDiffError("There is no lesion in this request that could change: describe one.")
-    base = studio.best(complete)
-    outline, healthy = base.outline, base.made.twin
+    first, healthy = _first(asked, studio)
+    plan = plan.model_copy(update={"request": first})
+    assert first.mask is not None
+    outline = first.mask.to_array()
     picture = healthy / np.float32(255)
-    plane = base.request.findings.plane
+    plane = first.findings.plane
     assert plane is not None
     speed = barriers(picture, plane, outline)
     start_mm = 2 * float(np.sqrt(outline.sum() / np.pi)) * info.spacing_mm
     ratios = area_ratio(plan.law, plan.days, start_mm)
-    field = growth_field(outline, speed, head_mask(picture) | outline, complete.seed, info.spacing_mm)
+    field = growth_field(outline, speed, head_mask(picture) | outline, first.seed, info.spacing_mm)
     if plan.satellites:
-        field = with_satellites(field, plan.satellites, complete.seed, 1.2 * field.start_px)
+        field = with_satellites(field, plan.satellites, first.seed, 1.2 * field.start_px)
     states = [
         _state(plan, field, healthy, speed > 0, outline, day, float(ratio) * field.start_px)
         for day, ratio in zip(plan.days, ratios, strict=True)
     ]
-    return _Stage(base.request, tuple(states), info.spacing_mm)
+    return _Stage(first, tuple(states), info.spacing_mm)
+
+
+def _first(asked: Request, studio: Studio) -> tuple[Request, np.ndarray]:
+    """The first visit's request as it was taken, and the healthy anatomy, uint8 [H, W].
+
+    A request that names its pack comes from a series or a case: everything in it is decided, and it is made as it stands.
+    """
+    complete = asked if asked.pack_sha256 else studio.complete(asked)
+    if complete.mask is None:
+        raise MedDiffError("There is no lesion in this request that could change: describe one.")
+    if asked.pack_sha256:
+        return asked, studio.make(asked).twin
+    base = studio.best(complete)
+    return base.request, base.made.twin
 
 
 def _state(

@@ -110,7 +110,7 @@ def before(sealed: SealedCase | None) -> str:
     """What to know before a case is sent, as HTML."""
     if sealed is None:
         return ""
-    warning = alert(ON_A_SLICE) if sealed.case.request.background_sha256 else ""
+    warning = alert(ON_A_SLICE) if sealed.case.request.on_given_slice else ""
     return f'<p class="md-hint">{GOES}</p>{warning}'
 
 

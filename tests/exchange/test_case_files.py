@@ -33,9 +33,9 @@ def hook(shape: tuple[int, int] = (256, 256)) -> np.ndarray:
     return mask
 
 
-def make_case(picture: np.ndarray, seed: int = 4, pathology: str = "glioma", language="en") -> SealedCase:
+def make_case(picture: np.ndarray, seed: int = 4, pathology: str = "glioma", language="en", mask=None) -> SealedCase:
     """A sealed case, its lesion the hook."""
-    mask = hook()
+    mask = hook() if mask is None else mask
     request = Request.model_validate(
         {
             "seed": seed,
@@ -182,6 +182,9 @@ def test_frames_of_several_sizes_and_none_are_refused(case, phantom, tmp_path):
         write_gif([], tmp_path / "a.gif")
     with pytest.raises(MedDiffError, match="Only sealed images"):
         write_gif([phantom], tmp_path / "a.gif")
+    other = make_case((phantom[:200] * 255).astype(np.uint8), mask=hook((200, 256)))
+    with pytest.raises(MedDiffError, match="have 2"):
+        write_gif([case.image, other.image], tmp_path / "a.gif")
     assert not list(tmp_path.iterdir())
 
 

@@ -8,6 +8,7 @@ from meddiff.cli import main
 from meddiff.exchange import WRITERS, write_png
 from meddiff.exchange.gif import write_blink
 from meddiff.synthesis.rebuild import old_pixels, read_record, rebuild, rebuild_record
+from meddiff.synthesis.series import make_series, plan_of
 from meddiff.synthesis.studio import Studio
 
 SENTENCE = "Axial T1 post-contrast, ring-enhancing left frontal glioma, 35 mm"
@@ -79,3 +80,27 @@ def test_a_file_without_a_record_is_answered_in_words(tmp_path):
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(MedDiffError, match="no provenance record"):
         read_record(tmp_path / "x.json")
+
+
+def test_a_visit_is_made_again_from_its_record_alone_with_its_stamp_in_its_place(studio, tmp_path):
+    first = Request(sentence=SENTENCE, seed=5, steps=1, precision="fp32", tolerance=Tolerance(redraws=1))
+    # Nothing passes the check of random weights: the best of two seeds is taken, and the plan in the record names it.
+    plan = plan_of(first, (0, 60), "gompertz", redraws=1, satellites=1, necrosis=0.3, acquisition=0.5)
+    visit = make_series(plan, studio).visits[1]
+    for kind, role in (("png", "image"), ("dicom", "twin")):
+        ending, write = WRITERS[kind]
+        path = write(getattr(visit, role), tmp_path / f"visit{ending}")
+        report = rebuild_record(read_record(path), studio, old=old_pixels(path))
+        assert report.identical and report.largest_difference == 0
+        assert report.sealed.image.pixels.tobytes() == visit.image.pixels.tobytes()
+    assert np.array_equal(report.sealed.mask, visit.mask)
+
+
+def test_a_visit_whose_plan_was_changed_is_refused_in_words(case, studio):
+    from meddiff.case import Visit
+
+    visit = Visit(series="MS-0123456789ab", number=1, of=1, day=0, date="2030-01-01", plan="{}")
+    request = case.case.request.model_copy(update={"visit": visit})
+    record = case.image.provenance.model_copy(update={"request": request})
+    with pytest.raises(MedDiffError, match="plan of the series MS-0123456789ab .* cannot be read"):
+        rebuild_record(record, studio)
