@@ -38,8 +38,9 @@ def timeline(visits: Sequence[tuple[int, str]]) -> str:
             f'<tspan x="{x:.1f}" dy="14">{escape(date)}</tspan></text>'
         )
     said = "; ".join(f"day {day}, {date}" for day, date in visits)
+    high = 92 if free[1] > 0 else 54
     return (
-        f'<svg class="md-timeline" viewBox="0 0 {WIDE} 92" role="img" aria-label="Visits: {escape(said)}">'
+        f'<svg class="md-timeline" viewBox="0 0 {WIDE} {high}" role="img" aria-label="Visits: {escape(said)}">'
         f'<line x1="{at[0]:.1f}" x2="{at[-1]:.1f}" y1="46" y2="46"/>{"".join(marks)}</svg>'
     )
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from meddiff.synthesis.series import Series, SeriesReport, VisitReport
 
 EXAMPLE = "Axial T1 post-contrast, ring-enhancing left frontal glioblastoma, 24 mm"
-DAYS, SEED, FIRST_DATE = "0, 60, 120, 180", 3, "2030-01-01"
+DAYS, SEED, FIRST_DATE = "0, 30, 60, 120", 3, "2030-01-01"
 EMPTY = "<b>The visits appear here.</b><br>Describe a lesion, choose how it changes, and press <b>Make the series</b>."
 PIXEL_MM = 0.98  # of the slice that a curve is drawn for before a model is loaded
 TWIN, FIRST, BEFORE = "The same visit without the lesion", "The first visit", "The visit before"
@@ -179,6 +179,16 @@ def knobs_of(law: str, disease: Pathology) -> dict[str, float]:
     }
 
 
+def reach(name: str, value: float) -> float:
+    """Where a slider ends: days end some way beyond the figure they start at, so that they can be set finely."""
+    knob = KNOBS[name]
+    return (
+        min(knob.high, max(200.0, 100.0 * np.ceil(value * 8 / 100)))
+        if knob.high >= 365 and not knob.percent
+        else knob.high
+    )
+
+
 def law_words(law: str, values: dict[str, float]) -> str:
     """A law with what its sliders say, as `parse_law` reads it."""
     from meddiff.conditions.growth import LAWS
@@ -282,7 +292,7 @@ def heading(report: SeriesReport) -> str:
 def caption(visit: VisitReport) -> str:
     """A few words under a small picture."""
     size = f"{visit.longest_mm:.0f} × {visit.perpendicular_mm:.0f} mm" if visit.longest_mm else "nothing seen"
-    return f"Day {visit.day} · {visit.date} · {size} · {visit.rano.category.value}"
+    return f"Day {visit.day} · {visit.date}\n{size} · {visit.rano.category.value}"
 
 
 def curve_of(series: Series) -> str:
@@ -337,11 +347,19 @@ def difference(before: SealedImage | None, after: SealedImage | None, words: str
         "data:image/png;base64," + base64.b64encode(viewer.shown_file(image, files).read_bytes()).decode()
         for image in (before, after)
     )
+    hidden = "".join(_stamp_of(image) for image in (before, after))  # case ids differ: that is no change
     return (
         f'<figure class="md-difference" role="img" aria-label="{html.escape(words)}"><img class="ground" alt="" src="{new}">'
-        f'<span class="glow"><img alt="" src="{old}"><img class="over" alt="" src="{new}"><i></i></span></figure>'
+        f'<span class="glow"><img alt="" src="{old}"><img class="over" alt="" src="{new}">{hidden}<i></i></span></figure>'
         f'<p class="md-hint">{html.escape(words)}</p>'
     )
+
+
+def _stamp_of(image: SealedImage) -> str:
+    """A black box where a picture's stamp lies, in percent of the picture."""
+    (high, wide), box = image.pixels.shape, image.box
+    place = {"left": box.column / wide, "top": box.row / high, "width": box.width / wide, "height": box.height / high}
+    return f'<b style="{"; ".join(f"{side}: {100 * share:.2f}%" for side, share in place.items())}"></b>'
 
 
 def series_file(series: Series, folder: Path) -> Path:
@@ -603,14 +621,14 @@ class _Result:
         if desk.series is None or case is None:
             return {**updates, self.labels: "", self.glow: ""}
         told, before = desk.series.report.visits, max(desk.chosen - 1, 0)
-        labels = ""
+        labels, picture = "", updates[self.view.picture]
         if beside != TWIN:
             other = 0 if beside == FIRST else before
             left = desk.series.visits[other].image
-            updates[self.view.picture] = tuple(
-                str(viewer.shown_file(image, self.files)) for image in (left, case.image)
-            )
+            picture = tuple(str(viewer.shown_file(image, self.files)) for image in (left, case.image))
             labels = _labels(f"Synthetic, day {told[other].day}", f"Synthetic, day {told[desk.chosen].day}")
+        # Most of what is seen first is the chosen visit, wherever its lesion lies.
+        updates[self.view.picture] = gr.update(value=picture, slider_position=80 if beside == TWIN else 20)
         earlier = desk.series.visits[before].image if desk.chosen else None
         words = (
             f"Day {told[desk.chosen].day}, synthetic. What differs from day {told[before].day} glows: brighter or darker, the more "
@@ -695,7 +713,7 @@ def _form() -> Form:
         parts["source"] = gr.HTML(source_of(law, disease), elem_id="md-series-source")
         for name, knob in KNOBS.items():
             form.knobs[name] = gr.Slider(
-                knob.low, knob.high, at_first.get(name, knob.value), step=knob.step, label=knob.label,
+                knob.low, reach(name, at_first.get(name, knob.value)), at_first.get(name, knob.value), step=knob.step, label=knob.label,
                 visible=name in at_first, elem_id=f"md-knob-{name.replace('_', '-')}",
             )  # fmt: skip
         parts["forecast"] = gr.HTML(forecast(EXAMPLE, DAYS, law, at_first), elem_id="md-series-forecast")
@@ -751,7 +769,9 @@ def _wire_form(form: Form) -> None:
     def sliders(law: str, disease: Pathology) -> dict[Any, Any]:
         at_first = knobs_of(law, disease)
         moved = {
-            knob: gr.update(visible=True, value=at_first[name]) if name in at_first else gr.update(visible=False)
+            knob: gr.update(visible=True, value=at_first[name], maximum=reach(name, at_first[name]))
+            if name in at_first
+            else gr.update(visible=False)
             for name, knob in knobs.items()
         }
         return {parts["source"]: source_of(law, disease), **moved}
@@ -769,6 +789,8 @@ def _wire_form(form: Form) -> None:
     fields["law"].input(
         lambda law, key: sliders(law, load_pathologies()[key]), [fields["law"], known], moved, **quiet
     ).then(**looked)
-    gr.on([fields["days"].input, fields["first_date"].input], shown_timeline, [fields["days"], fields["first_date"]],
-          parts["timeline"], trigger_mode="always_last", **quiet)  # fmt: skip
-    gr.on([fields["days"].input, *(knob.input for knob in knobs.values())], trigger_mode="always_last", **looked)
+    # Each step of a slider and each letter is answered, in its order: the last answer is that to what stands there.
+    each: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 1}
+    when = [fields["days"], fields["first_date"]]
+    gr.on([part.change for part in when], shown_timeline, when, parts["timeline"], **each, **quiet)
+    gr.on([fields["days"].change, *(knob.input for knob in knobs.values())], **each, **looked)

@@ -160,15 +160,17 @@ footer { display: none !important; }
 .md-line { width: 18px; height: 3px; background: #2b8f81; }
 .md-ring, .md-dot { width: 11px; height: 11px; border-radius: 50%; }
 .md-ring { border: 2px solid #2b8f81; } .md-dot { background: #d9822b; }
+#md-animation img { width: 100% !important; border-radius: 8px; }
 .md-nothing { display: none !important; }
 #md-film .grid-wrap { min-height: 0 !important; overflow-x: auto; padding: 2px !important; }
 #md-film .grid-container { display: grid !important; grid-template-columns: none !important; grid-auto-flow: column; grid-auto-columns: minmax(132px, 176px);
   height: auto !important; gap: 8px !important; }
 #md-film .thumbnail-lg { display: flex !important; flex-direction: column; height: auto !important; aspect-ratio: auto !important; background: #000; }
 #md-film img { background: #000; }
-#md-film .caption-label { position: static !important; max-width: 100%; white-space: normal; text-align: center; border: 0; margin: 0; padding: 5px 6px;
+#md-film .caption-label { position: static !important; max-width: 100%; white-space: pre-line; overflow: visible; text-align: center; border: 0; margin: 0; padding: 5px 6px;
   background: transparent; color: #dbe5ec; font-size: .8rem; line-height: 1.35; }
 .md-visits small { color: var(--body-text-color-subdued); font-size: .86em; }
+.md-visits td:first-child { white-space: nowrap; }
 .md-visits td:nth-last-child(-n+2) { min-width: 150px; }
 /* Two sealed pictures laid over each other by the browser: what differs between them glows on the later one. */
 .md-difference { position: relative; margin: 0; width: 100%; background: #000; border-radius: 8px; overflow: hidden; isolation: isolate; }
@@ -176,6 +178,7 @@ footer { display: none !important; }
 .md-difference .ground { filter: brightness(.75); }
 .md-difference .glow { position: absolute; inset: 0; isolation: isolate; mix-blend-mode: screen; filter: brightness(2.2); }
 .md-difference .glow .over { position: absolute; left: 0; top: 0; mix-blend-mode: difference; }
+.md-difference .glow b { position: absolute; background: #000; }
 .md-difference .glow i { position: absolute; inset: 0; background: #ff8a1f; mix-blend-mode: multiply; }
 
 @media (max-width: 640px) {
