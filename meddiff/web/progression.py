@@ -36,7 +36,7 @@ EXAMPLE = "Axial T1 post-contrast, ring-enhancing left frontal glioblastoma, 24 
 DAYS, SEED, FIRST_DATE = "0, 30, 60, 120", 3, "2030-01-01"
 EMPTY = "<b>The visits appear here.</b><br>Describe a lesion, choose how it changes, and press <b>Make the series</b>."
 PIXEL_MM = 0.98  # of the slice that a curve is drawn for before a model is loaded
-TWIN, FIRST, BEFORE = "The same visit without the lesion", "The first visit", "The visit before"
+TWIN, FIRST, BEFORE = "Its twin, without the lesion", "The first visit", "The visit before"
 LAW_NAMES = {
     "gompertz": "Growth that slows down (Gompertz)",
     "exponential": "Growth at an even pace of doubling (exponential)",
@@ -49,11 +49,11 @@ LAW_NAMES = {
 }
 CATEGORIES = {
     Category.BASELINE: "Baseline",
-    Category.CR: "CR, complete response",
-    Category.PR: "PR, partial response",
-    Category.SD: "SD, stable disease",
-    Category.PD: "PD, progressive disease",
-    Category.NE: "NE, not evaluable",
+    Category.CR: "Complete response",
+    Category.PR: "Partial response",
+    Category.SD: "Stable disease",
+    Category.PD: "Progressive disease",
+    Category.NE: "Not evaluable",
 }
 CHECKS = {  # the checks' names in a sentence
     "areas asked and measured, r": "the measured areas do not follow the law closely enough",
@@ -292,7 +292,7 @@ def heading(report: SeriesReport) -> str:
 def caption(visit: VisitReport) -> str:
     """A few words under a small picture."""
     size = f"{visit.longest_mm:.0f} × {visit.perpendicular_mm:.0f} mm" if visit.longest_mm else "nothing seen"
-    return f"Day {visit.day} · {visit.date}\n{size} · {visit.rano.category.value}"
+    return f"Day {visit.day}\n{visit.date}\n{size} · {visit.rano.category.value}"
 
 
 def curve_of(series: Series) -> str:
@@ -317,26 +317,37 @@ def curve_of(series: Series) -> str:
 
 
 def visits_table(report: SeriesReport) -> str:
-    """Visits asked and measured, with both response categories, as HTML."""
-    rows = "".join(
-        f"<tr><td>Day {v.day}<br><small>{v.date}</small></td><td>{v.asked_mm2:.0f}</td>"
-        f'<td class="{"info" if v.status is Status.ACCEPTED else "missed"}">{v.measured_mm2:.0f}</td>'
-        f"<td>{v.longest_mm:.0f} × {v.perpendicular_mm:.0f}</td><td>{_category(v.rano)}</td><td>{_category(v.recist)}</td></tr>"
-        for v in report.visits
-    )
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in ("Visit", "Asked, mm²", "Measured, mm²", "Diameters, mm", "By RANO", "By RECIST 1.1")
-    )
+    """Visits asked and measured, with both response categories and why, as HTML."""
+    columns = ("Visit", "Asked, mm²", "Measured, mm²", "Across, mm", "RANO", "RECIST")
+    head = "".join(f"<th>{name}</th>" for name in columns)
     return (
-        f'<div class="md-scroll"><table class="md-table md-visits"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        f'<p class="md-hint">Categories are {html.escape(CAVEAT)}.</p>'
+        f'<div class="md-scroll"><table class="md-table md-visits"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(map(_visit_rows, report.visits))}</tbody></table></div>"
+        f'<p class="md-hint">Categories of RANO and RECIST 1.1 are {html.escape(CAVEAT)}.</p>'
     )
 
 
-def _category(found: Assessment) -> str:
-    why = found.sentence.removesuffix(f"; {CAVEAT}.").rstrip(".").partition(": ")[2]
-    return f"<b>{CATEGORIES[found.category]}</b><br><small>{html.escape(why)}</small>"
+def _visit_rows(visit: VisitReport) -> str:
+    """Figures in one row, the categories' sentences in the next."""
+    why = " ".join(
+        f"{assessment.sentence.removesuffix(f'; {CAVEAT}.').rstrip('.')}." for assessment in _assessed(visit)
+    )
+    missed = f" This visit misses what was asked: {visit.reason.replace('mm2', 'mm²')}." if visit.reason else ""
+    return (
+        f'<tr class="visit"><td>Day {visit.day}<br><small>{visit.date}</small></td><td>{visit.asked_mm2:.0f}</td>'
+        f'<td class="{"missed" if visit.reason else ""}">{visit.measured_mm2:.0f}</td>'
+        f"<td>{visit.longest_mm:.0f} × {visit.perpendicular_mm:.0f}</td>"
+        f"{''.join(f'<td>{_short(assessment)}</td>' for assessment in _assessed(visit))}</tr>"
+        f'<tr><td class="why" colspan="6">{html.escape(why + missed)}</td></tr>'
+    )
+
+
+def _assessed(visit: VisitReport) -> tuple[Assessment, Assessment]:
+    return visit.rano, visit.recist
+
+
+def _short(found: Assessment) -> str:
+    return f'<b title="{CATEGORIES[found.category]}">{found.category.value}</b>'
 
 
 def difference(before: SealedImage | None, after: SealedImage | None, words: str, files: Path) -> str:
@@ -530,7 +541,7 @@ class _Result:
                     )
                 self.labels = gr.HTML(elem_classes="md-nothing")
                 self.view = viewer.build("md-progression-view", EMPTY)
-            with gr.Tab("What changed", visible=False) as self.changes:
+            with gr.Tab("Changes", visible=False) as self.changes:
                 with gr.Row():
                     with gr.Column(elem_classes="md-card", min_width=300):
                         gr.HTML("<h2>Since the visit before</h2>")
@@ -542,7 +553,7 @@ class _Result:
                             elem_id="md-animation", elem_classes="md-dark",
                         )  # fmt: skip
                         self.still = gr.HTML()
-            with gr.Tab("Growth and response", visible=False) as self.growth:
+            with gr.Tab("Growth", visible=False) as self.growth:
                 with gr.Column(elem_classes="md-card"):
                     gr.HTML("<h2>Growth, asked and measured</h2>")
                     self.curve = gr.HTML(elem_id="md-series-curve")

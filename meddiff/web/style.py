@@ -160,7 +160,9 @@ footer { display: none !important; }
 .md-line { width: 18px; height: 3px; background: #2b8f81; }
 .md-ring, .md-dot { width: 11px; height: 11px; border-radius: 50%; }
 .md-ring { border: 2px solid #2b8f81; } .md-dot { background: #d9822b; }
-#md-animation img { width: 100% !important; border-radius: 8px; }
+#md-animation :is(.image-container, .image-frame, button) { width: 100% !important; }
+#md-animation img { width: 100% !important; object-fit: contain !important; border-radius: 8px; }
+.md-difference + .md-hint { margin-top: 8px; }
 .md-nothing { display: none !important; }
 #md-film .grid-wrap { min-height: 0 !important; overflow-x: auto; padding: 2px !important; }
 #md-film .grid-container { display: grid !important; grid-template-columns: none !important; grid-auto-flow: column; grid-auto-columns: minmax(132px, 176px);
@@ -171,7 +173,7 @@ footer { display: none !important; }
   background: transparent; color: #dbe5ec; font-size: .8rem; line-height: 1.35; }
 .md-visits small { color: var(--body-text-color-subdued); font-size: .86em; }
 .md-visits td:first-child { white-space: nowrap; }
-.md-visits td:nth-last-child(-n+2) { min-width: 150px; }
+.md-card .md-visits td.why { border-top: 0 !important; padding-top: 0 !important; font-size: .86em; color: var(--body-text-color-subdued); }
 /* Two sealed pictures laid over each other by the browser: what differs between them glows on the later one. */
 .md-difference { position: relative; margin: 0; width: 100%; background: #000; border-radius: 8px; overflow: hidden; isolation: isolate; }
 .md-difference img { display: block; width: 100%; margin: 0; }

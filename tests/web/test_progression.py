@@ -155,7 +155,7 @@ def test_a_series_is_made_looked_at_kept_and_taken_away(page, folder: Path, tmp_
     page.wait_for_selector("#md-series .md-head")
     page.wait_for_function("document.querySelectorAll('#md-film img').length === 3")
     captions = page.locator("#md-film .caption-label").all_inner_texts()
-    assert [re.match(r"Day (\d+) · (\S+)", words).groups() for words in captions] == [
+    assert [re.match(r"Day (\d+)\n(\S+)", words).groups() for words in captions] == [
         ("0", "2030-01-01"),
         ("40", "2030-02-10"),
         ("80", "2030-03-22"),
@@ -171,7 +171,7 @@ def test_a_series_is_made_looked_at_kept_and_taken_away(page, folder: Path, tmp_
     page.wait_for_function(f"{above}.includes('day 0')")
 
     # The two pictures whose difference the browser shows are sealed files.
-    page.get_by_role("tab", name="What changed").click()
+    page.get_by_role("tab", name="Changes").click()
     page.wait_for_selector("#md-difference .over")
     records = []
     for source in page.eval_on_selector_all("#md-difference .glow img", "images => images.map(i => i.src)"):
@@ -179,10 +179,10 @@ def test_a_series_is_made_looked_at_kept_and_taken_away(page, folder: Path, tmp_
         records.append(read_png_record(tmp_path / "laid.png")[0])
     assert [record.request.visit.day for record in records] == [0, 40]
 
-    page.get_by_role("tab", name="Growth and response").click()
+    page.get_by_role("tab", name="Growth").click()
     assert page.locator("#md-series-curve circle.measured").count() == 3
     assert page.locator("#md-series-curve circle.asked").count() == 3
-    assert page.locator("#md-series-visits tbody tr").count() == 3
+    assert page.locator("#md-series-visits tr.visit").count() == 3
     assert page.locator("#md-series-checks tbody tr").count() >= 4
 
     page.click("#md-series-keep")
