@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date as Date
-from datetime import timedelta
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-import numpy as np
 from pydantic import ValidationError
 
-from meddiff.case import MedDiffError, Plane, Request, Status
-from meddiff.conditions.growth import Law, area_ratio, fastest, parse_law, too_fast, volume_ratio
-from meddiff.conditions.masks import MOST_OF_HEAD, standard_head
+from meddiff.case import MedDiffError, Request, Status
 from meddiff.conditions.prompt import read_clinical, read_sentence
 from meddiff.conditions.response import CAVEAT, Assessment, Category
 from meddiff.conditions.vocabulary import Pathology, load_pathologies
 from meddiff.web import viewer
-from meddiff.web.charts import growth_curve, timeline
+from meddiff.web.charts import growth_curve
+from meddiff.web.course import (
+    DAYS,
+    EXAMPLE,
+    FIRST_DATE,
+    KNOBS,
+    disease_of,
+    forecast,
+    knobs_of,
+    law_choices,
+    law_words,
+    reach,
+    read_date,
+    read_days,
+    shown_timeline,
+    source_of,
+)
 from meddiff.web.create import PRECISIONS, sentence_of, understood
 from meddiff.web.models import DEFAULT, Models
 from meddiff.web.style import alert, note
@@ -32,21 +42,9 @@ if TYPE_CHECKING:
     from meddiff.marking.seal import SealedCase, SealedImage
     from meddiff.synthesis.series import Series, SeriesReport, VisitReport
 
-EXAMPLE = "Axial T1 post-contrast, ring-enhancing left frontal glioblastoma, 24 mm"
-DAYS, SEED, FIRST_DATE = "0, 30, 60, 120", 3, "2030-01-01"
+SEED = 3  # of the series that the form offers first
 EMPTY = "<b>The visits appear here.</b><br>Describe a lesion, choose how it changes, and press <b>Make the series</b>."
-PIXEL_MM = 0.98  # of the slice that a curve is drawn for before a model is loaded
 TWIN, FIRST, BEFORE = "Its twin, without the lesion", "The first visit", "The visit before"
-LAW_NAMES = {
-    "gompertz": "Growth that slows down (Gompertz)",
-    "exponential": "Growth at an even pace of doubling (exponential)",
-    "logistic": "Growth that levels off (logistic)",
-    "linear": "The diameter grows evenly (linear)",
-    "response": "Response to treatment, with or without regrowth",
-    "pseudoprogression": "Pseudoprogression: it swells, then settles",
-    "resection": "Surgery, with or without recurrence",
-    "stable": "Stable: nothing changes",
-}
 CATEGORIES = {
     Category.BASELINE: "Baseline",
     Category.CR: "Complete response",
@@ -58,40 +56,10 @@ CATEGORIES = {
 CHECKS = {  # the checks' names in a sentence
     "areas asked and measured, r": "the measured areas do not follow the law closely enough",
     "visits that go against the law": "between some visits the lesion changes the wrong way",
-    "visits whose area misses": "the lesion is not as large as the law asks",
+    "visits whose area misses": "the area of a lesion is not what the law asks",
     "likeness where nothing changes, SSIM": "what should stay the same differs between visits",
     "the same patient": "a visit looks more like another patient",
     "pace of change": "it changes faster than this disease does",
-}
-
-
-class Knob(NamedTuple):
-    """A slider of a law's parameter; shares are shown as percent, and an optional parameter is left out at 0."""
-
-    label: str
-    low: float
-    high: float
-    step: float
-    value: float
-    percent: bool = False
-    optional: bool = False
-
-
-KNOBS = {
-    "doubling_days": Knob("Days in which the volume doubles, at the start", 3, 2000, 0.1, 60),
-    "limit_mm": Knob("Diameter that it grows towards (mm)", 20, 150, 1, 100),
-    "mm_per_year": Knob("Growth of the diameter (mm a year)", 0.1, 60, 0.1, 4),
-    "nadir_share": Knob("Smallest volume (% of the first)", 1, 95, 1, 30, percent=True),
-    "nadir_day": Knob("Day on which it is smallest", 7, 730, 1, 90),
-    "regrowth_doubling_days": Knob("Regrowth: days to double (0: none)", 0, 2000, 1, 0, optional=True),
-    "peak_share": Knob("Largest volume (% of the first)", 105, 400, 1, 160, percent=True),
-    "peak_day": Knob("Day on which it is largest", 3, 730, 1, 60),
-    "settling_share": Knob("Volume where it settles (% of the first)", 1, 150, 1, 60, percent=True),
-    "settling_days": Knob("Days from the largest until it has settled", 14, 1000, 1, 120),
-    "surgery_day": Knob("Day of surgery", 1, 365, 1, 14),
-    "residual_share": Knob("Volume left by surgery (% of the first)", 0, 90, 1, 5, percent=True),
-    "recurrence_delay_days": Knob("Days after surgery before it grows again", 0, 1825, 1, 90),
-    "recurrence_doubling_days": Knob("Recurrence: days to double (0: none)", 0, 2000, 1, 60, optional=True),
 }
 
 
@@ -101,175 +69,12 @@ class Desk:
 
     series: Series | None = None
     chosen: int = 0
-    kept: bool = False
     stop: bool = False  # asked for while a series is made
 
     @property
     def case(self) -> SealedCase | None:
         """The visit shown."""
         return self.series.visits[self.chosen] if self.series else None
-
-
-# ---------------------------------------------------------------- what the form means
-
-
-def read_days(text: str) -> tuple[int, ...]:
-    """Days of visits in order of time, from "0, 60, 120".
-
-    Raises:
-        MedDiffError: for what is no day, and two visits on one day.
-    """
-    words = text.replace(",", " ").replace(";", " ").split()
-    if not words:
-        raise MedDiffError(f"There is no visit yet: give their days, for example {DAYS}.")
-    for word in words:
-        if not (word.isascii() and word.isdigit()) or int(word) > 36500:
-            raise MedDiffError(
-                f"“{word}” is no day of a visit: give whole days from 0, the first visit, for example {DAYS}."
-            )
-    days = sorted(map(int, words))
-    for one, other in pairwise(days):
-        if one == other:
-            raise MedDiffError(f"There are two visits on day {one}: give each day once.")
-    return tuple(days)
-
-
-def read_date(text: str) -> Date:
-    """The date of day 0.
-
-    Raises:
-        MedDiffError: for what is no date.
-    """
-    try:
-        return Date.fromisoformat(text.strip())
-    except ValueError as error:
-        raise MedDiffError(f"“{text.strip()}” is no date: write year, month and day as {FIRST_DATE}.") from error
-
-
-def disease_of(sentence: str) -> Pathology:
-    """The disease that a sentence names.
-
-    Raises:
-        MedDiffError: not understood, no lesion, no disease.
-    """
-    finding = read_sentence(sentence).finding
-    if finding is None or finding.pathology is None:
-        raise MedDiffError(
-            "A series follows a disease: name one in the sentence, glioblastoma or meningioma for example."
-        )
-    return load_pathologies()[finding.pathology]
-
-
-def law_choices(disease: Pathology) -> list[tuple[str, str]]:
-    """Laws by name, those first that the disease has figures for."""
-    own = [entry.law.law for entry in disease.growth.laws]
-    others = [law for law in LAW_NAMES if law not in own]
-    return [(LAW_NAMES[law], law) for law in own] + [(f"{LAW_NAMES[law]} · my own figures", law) for law in others]
-
-
-def knobs_of(law: str, disease: Pathology) -> dict[str, float]:
-    """Where the sliders of a law stand at first, on their own scale: at the disease's figures where it has any."""
-    from meddiff.conditions.growth import LAWS
-
-    own = next((entry.law.model_dump() for entry in disease.growth.laws if entry.law.law == law), {})
-    return {
-        name: (own[name] or 0) * (100 if KNOBS[name].percent else 1) if name in own else KNOBS[name].value
-        for name in LAWS[law].model_fields
-        if name != "law"
-    }
-
-
-def reach(name: str, value: float) -> float:
-    """Where a slider ends: days end some way beyond the figure they start at, so that they can be set finely."""
-    knob = KNOBS[name]
-    return (
-        min(knob.high, max(200.0, 100.0 * np.ceil(value * 8 / 100)))
-        if knob.high >= 365 and not knob.percent
-        else knob.high
-    )
-
-
-def law_words(law: str, values: dict[str, float]) -> str:
-    """A law with what its sliders say, as `parse_law` reads it."""
-    from meddiff.conditions.growth import LAWS
-
-    told = []
-    for name in (name for name in LAWS[law].model_fields if name != "law"):
-        knob, value = KNOBS[name], float(values[name] or 0)
-        left_out = knob.optional and value == 0
-        told.append(f"{name}={'none' if left_out else repr(value / 100 if knob.percent else value)}")
-    return f"{law}:{','.join(told)}"
-
-
-def source_of(law: str, disease: Pathology) -> str:
-    """Where the figures come from, as HTML."""
-    source = next((entry.source for entry in disease.growth.laws if entry.law.law == law), None)
-    if source is None:
-        words = f"No figures for {disease.name} by this law are known here: those below are only a start. Set your own."
-        return f'<div class="md-hint">{html.escape(words)}</div>'
-    return (
-        f'<div class="md-hint">The sliders start at figures for <b>{html.escape(disease.name)}</b>: {html.escape(source)}'
-        f"{'' if source.endswith('.') else '.'}</div>"
-    )
-
-
-def shown_timeline(days: str, first_date: str) -> str:
-    """Visits on a line, as HTML, or what is wrong with them."""
-    try:
-        found, start = read_days(days), read_date(first_date)
-    except MedDiffError as error:
-        return alert(str(error))
-    return timeline([(day, (start + timedelta(days=day)).isoformat()) for day in found])
-
-
-def forecast(sentence: str, days: str, law: str, values: dict[str, float]) -> str:
-    """What a law asks for before anything is made, as HTML: its curve, and a warning where it cannot be drawn or believed."""
-    try:
-        found, disease = read_days(days), disease_of(sentence)
-        findings = read_sentence(sentence)
-        said = findings.finding.size_mm if findings.finding else None
-        start_mm = said or disease.size_mm.typical
-        chosen = parse_law(law_words(law, values), disease)
-        points = np.linspace(0, max(found[-1], 1), 200)
-        start_mm2 = float(np.pi * (start_mm / 2) ** 2)
-        curve = start_mm2 * area_ratio(chosen, points, start_mm)
-        visits = start_mm2 * area_ratio(chosen, found, start_mm)
-    except MedDiffError as error:
-        return alert(str(error))
-    most = MOST_OF_HEAD * float(standard_head(findings.plane or Plane.AXIAL).sum()) * PIXEL_MM**2
-    warnings = []
-    too_large = next((i for i, area in enumerate(visits) if area > most), None)
-    if too_large is not None:
-        warnings.append(
-            f"On day {found[too_large]} this asks for a lesion {_across(visits[too_large])} across, and a slice of the head "
-            f"holds about {_across(most)}: choose fewer days or slower growth."
-        )
-    warnings += _pace(chosen, disease, found, start_mm)
-    drawn = growth_curve(
-        list(zip(points, curve, strict=True)), asked=list(zip(found, visits, strict=True)), most_mm2=most
-    )
-    size = "as in the sentence" if said else f"typical of {disease.name}, as the sentence names none"
-    hint = (
-        f"Asked for by this law, from {start_mm:g} mm at day 0 ({size}): {_across(visits[-1])} on day {found[-1]}. "
-        "Areas are those of a round lesion; a drawn one is somewhat smaller."
-    )
-    return drawn + f'<p class="md-hint">{html.escape(hint)}</p>' + "".join(map(alert, warnings))
-
-
-def _across(area_mm2: float) -> str:
-    return f"{2 * np.sqrt(area_mm2 / np.pi):.0f} mm"
-
-
-def _pace(law: Law, disease: Pathology, days: Sequence[int], start_mm: float) -> list[str]:
-    """A sentence for the first span between visits in which the disease could not change that much; surgery may."""
-    ratios, surgery = volume_ratio(law, days, start_mm), getattr(law, "surgery_day", None)
-    for (one, before), (other, after) in pairwise(zip(days, ratios, strict=True)):
-        operated = surgery is not None and one < surgery <= other
-        if operated or before == 0 or after == 0:
-            continue
-        if told := too_fast(fastest(disease), other - one, float(after / before), slack=0.01):
-            return [f"Faster than {disease.name} is known to change, day {one} to {other}: {told}"]
-    return []
 
 
 # ---------------------------------------------------------------- what was made
@@ -455,7 +260,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
                 gr.Warning(html.escape(words, quote=False), title="Please check")
             yield {notice: note(words) if desk_now.stop else alert(words)}
             return
-        desk_now.series, desk_now.chosen, desk_now.kept = made, len(made.visits) - 1, False
+        desk_now.series, desk_now.chosen = made, len(made.visits) - 1
         yield {desk: desk_now, **result.series(desk_now), **result.visit(desk_now, TWIN, values[result.view.which])}
 
     def ask_to_stop(desk_now: Desk) -> dict[Any, Any]:
@@ -667,7 +472,6 @@ class _Result:
                     bank.keep(visit)
             except MedDiffError as error:
                 return {self.told: alert(str(error))}
-            desk_now.kept = True
             count = len(desk_now.series.visits)
             words = f"{count} {'visit is' if count == 1 else 'visits are'} in the case bank, each as a case of its own."
             return {

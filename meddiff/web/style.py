@@ -172,7 +172,7 @@ footer { display: none !important; }
 #md-film .caption-label { position: static !important; max-width: 100%; white-space: pre-line; overflow: visible; text-align: center; border: 0; margin: 0; padding: 5px 6px;
   background: transparent; color: #dbe5ec; font-size: .8rem; line-height: 1.35; }
 .md-visits small { color: var(--body-text-color-subdued); font-size: .86em; }
-.md-visits td:first-child { white-space: nowrap; }
+.md-visits .visit td:first-child { white-space: nowrap; }
 .md-card .md-visits td.why { border-top: 0 !important; padding-top: 0 !important; font-size: .86em; color: var(--body-text-color-subdued); }
 /* Two sealed pictures laid over each other by the browser: what differs between them glows on the later one. */
 .md-difference { position: relative; margin: 0; width: 100%; background: #000; border-radius: 8px; overflow: hidden; isolation: isolate; }

@@ -14,7 +14,7 @@ from benchmarks.page import CHROMIUM
 from meddiff.case import MedDiffError
 from meddiff.conditions.growth import LAWS, parse_law
 from meddiff.conditions.vocabulary import load_pathologies
-from meddiff.web import progression
+from meddiff.web import course
 from meddiff.web.charts import growth_curve, ticks, timeline
 
 DISEASES = load_pathologies()
@@ -25,7 +25,7 @@ GLIOBLASTOMA = DISEASES["glioblastoma"]
     ("text", "days"), [("0, 60, 120", (0, 60, 120)), ("90 0 30", (0, 30, 90)), ("0;7", (0, 7)), ("5", (5,))]
 )
 def test_visits_are_read_in_any_order(text, days):
-    assert progression.read_days(text) == days
+    assert course.read_days(text) == days
 
 
 @pytest.mark.parametrize(
@@ -34,32 +34,32 @@ def test_visits_are_read_in_any_order(text, days):
 )  # fmt: skip
 def test_days_that_are_none_are_named(text, said):
     with pytest.raises(MedDiffError, match=said):
-        progression.read_days(text)
-    assert said in progression.shown_timeline(text, "2030-01-01")
+        course.read_days(text)
+    assert said in course.shown_timeline(text, "2030-01-01")
 
 
 def test_a_date_that_is_none_is_named():
-    assert progression.read_date("2031-02-03") == date(2031, 2, 3)
+    assert course.read_date("2031-02-03") == date(2031, 2, 3)
     with pytest.raises(MedDiffError, match="“tomorrow” is no date"):
-        progression.read_date("tomorrow")
+        course.read_date("tomorrow")
 
 
 def test_every_law_can_be_chosen_and_every_parameter_has_a_slider():
-    assert set(progression.LAW_NAMES) == set(LAWS)
+    assert set(course.LAW_NAMES) == set(LAWS)
     parameters = {name for kind in LAWS.values() for name in kind.model_fields} - {"law"}
-    assert parameters == set(progression.KNOBS)
+    assert parameters == set(course.KNOBS)
 
 
 @pytest.mark.parametrize("key", sorted(DISEASES))
 def test_untouched_sliders_say_the_disease_s_own_law(key):
     disease = DISEASES[key]
     for entry in disease.growth.laws:
-        values = progression.knobs_of(entry.law.law, disease)
+        values = course.knobs_of(entry.law.law, disease)
         for name, value in values.items():
-            knob = progression.KNOBS[name]
-            assert (knob.low <= value or knob.optional) and value <= progression.reach(name, value) <= knob.high
-        assert parse_law(progression.law_words(entry.law.law, values), disease) == entry.law
-        assert entry.source.rstrip(".") in progression.source_of(entry.law.law, disease).replace("&#x27;", "'").replace(
+            knob = course.KNOBS[name]
+            assert (knob.low <= value or knob.optional) and value <= course.reach(name, value) <= knob.high
+        assert parse_law(course.law_words(entry.law.law, values), disease) == entry.law
+        assert entry.source.rstrip(".") in course.source_of(entry.law.law, disease).replace("&#x27;", "'").replace(
             "&amp;", "&"
         )
 
@@ -68,18 +68,18 @@ def test_untouched_sliders_say_the_disease_s_own_law(key):
 def test_a_law_without_figures_starts_at_some_that_can_be_drawn(law):
     for disease in DISEASES.values():
         if law not in {entry.law.law for entry in disease.growth.laws}:
-            parse_law(progression.law_words(law, progression.knobs_of(law, disease)), disease)
-            assert "No figures" in progression.source_of(law, disease)
+            parse_law(course.law_words(law, course.knobs_of(law, disease)), disease)
+            assert "No figures" in course.source_of(law, disease)
 
 
 def test_the_laws_with_figures_come_first():
-    choices = [law for _, law in progression.law_choices(GLIOBLASTOMA)]
+    choices = [law for _, law in course.law_choices(GLIOBLASTOMA)]
     own = [entry.law.law for entry in GLIOBLASTOMA.growth.laws]
     assert choices[: len(own)] == own and sorted(choices) == sorted(LAWS)
 
 
 def _forecast(law: str, days: str, **values: float) -> str:
-    return progression.forecast(progression.EXAMPLE, days, law, {**progression.knobs_of(law, GLIOBLASTOMA), **values})
+    return course.forecast(course.EXAMPLE, days, law, {**course.knobs_of(law, GLIOBLASTOMA), **values})
 
 
 def test_the_curve_is_drawn_before_anything_is_made_with_its_units():
@@ -97,7 +97,7 @@ def test_a_law_that_outgrows_the_head_or_the_disease_is_told_before_anything_is_
 
 def test_a_law_that_contradicts_the_lesion_is_a_sentence_instead_of_a_curve():
     assert "cannot grow towards 20 mm" in _forecast("gompertz", "0, 60", limit_mm=20)
-    assert "follows a disease" in progression.forecast("Axial T1 post-contrast, left frontal mass", "0", "stable", {})
+    assert "follows a disease" in course.forecast("Axial T1 post-contrast, left frontal mass", "0", "stable", {})
 
 
 @pytest.mark.parametrize(("highest", "last"), [(1, 1), (982, 1000), (180, 200), (0.3, 0.3), (5000, 6000)])
@@ -213,7 +213,7 @@ def test_a_series_that_cannot_be_made_is_answered_in_words(page) -> None:  # typ
     page.locator("#md-series-notice .md-alert", has_text="two visits on day 60").wait_for()
 
     page.fill("#md-series-days :is(input, textarea)", "0, 300")
-    _choose_law(page, "even pace of doubling")
+    _choose_law(page, "Even doubling")
     page.locator("#md-series-forecast .md-alert", has_text="a slice of the head holds about").wait_for()
     page.click("#md-series-make")
     page.locator("#md-series-notice .md-alert", has_text="outgrows the head").wait_for()
@@ -229,7 +229,7 @@ def test_the_choices_follow_the_disease_and_show_where_their_figures_come_from(p
     page.locator("#md-series-understood", has_text="meningioma").wait_for()
     source = DISEASES["meningioma"].growth.laws[0].source
     page.locator("#md-series-source", has_text=source[:40]).wait_for()
-    _choose_law(page, "The diameter grows evenly")
+    _choose_law(page, "Even growth in mm")
     page.wait_for_selector("#md-knob-mm-per-year")
     assert not page.is_visible("#md-knob-doubling-days")
     before = page.inner_html("#md-series-forecast")
