@@ -1,4 +1,4 @@
-"""The page: four tabs, a line that says whether the model is ready, and a footer that never goes away."""
+"""The page: five tabs, a line that says whether the model is ready, and a footer that never goes away."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meddiff.case import MedDiffError
 from meddiff.settings import settings
-from meddiff.web import about, bank, create, verify, viewer
+from meddiff.web import about, bank, create, progression, verify, viewer
 from meddiff.web.models import Models
 from meddiff.web.style import CSS, FOOTER, theme
 
@@ -65,6 +65,8 @@ def build(models: Models, files: Path) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Create"):
                 fields = create.build(models, files)
+            with gr.Tab("Progression"):
+                over_time = progression.build(models, files)
             with gr.Tab("Case bank") as bank_tab:
                 fill, filters, filled = bank.build(files)
             with gr.Tab("Verify"):
@@ -82,11 +84,14 @@ def build(models: Models, files: Path) -> gr.Blocks:
 
         def tick(packs_known: bool) -> list[Any]:
             if packs_known or models.state[0] == "loading":
-                return [_state(models), packs_known, *(gr.skip() for _ in range(4))]
-            return [_state(models), True, tell(), *create.pack_defaults(models), gr.Timer(5.0)]
+                return [_state(models), packs_known, *(gr.skip() for _ in range(5))]
+            packs, steps = create.pack_defaults(models)
+            return [_state(models), True, tell(), packs, steps, packs, gr.Timer(5.0)]
 
         page.load(models.load_in_background, **quiet)  # not sooner: two cores show the page faster without it
-        clock.tick(tick, known, [state, known, told, fields["pack"], fields["steps"], clock], **quiet)
+        clock.tick(
+            tick, known, [state, known, told, fields["pack"], fields["steps"], over_time["pack"], clock], **quiet
+        )
     return page
 
 
@@ -113,7 +118,7 @@ def serve(host: str = "127.0.0.1", port: int = 7860) -> None:
             server_name=host,
             server_port=port,
             theme=theme(),
-            css=CSS + viewer.css("md-create-view") + viewer.css("md-bank-view"),
+            css=CSS + "".join(map(viewer.css, ("md-create-view", "md-progression-view", "md-bank-view"))),
             max_file_size=f"{settings().max_upload_mb}mb",
             share=False,
             ssr_mode=False,

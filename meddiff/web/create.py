@@ -65,7 +65,7 @@ def sentence_of(error: MedDiffError | ValidationError) -> str:
     if isinstance(error, MedDiffError):
         return str(error)
     first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc']) or 'The request'}: {first['msg']}."
+    return f"{'.'.join(str(part) for part in first['loc']) or 'The request'}: {first['msg'].removeprefix('Value error, ')}."
 
 
 def understood(sentence: str) -> str:

@@ -144,6 +144,45 @@ footer { display: none !important; }
 .md-table .info { color: var(--body-text-color-subdued); }
 .md-scroll { overflow-x: auto; contain: inline-size; }
 
+.md-timeline, .md-curve { display: block; width: 100%; max-width: 560px; height: auto; font-family: inherit; overflow: visible; }
+.md-timeline { max-width: 440px; }
+.md-timeline text, .md-curve text { font-size: 11px; fill: var(--body-text-color-subdued); text-anchor: middle; }
+.md-timeline .strong { font-weight: 600; fill: var(--body-text-color); }
+.md-timeline line, .md-curve polyline { stroke: #2b8f81; stroke-width: 2.5; fill: none; stroke-linejoin: round; }
+.md-timeline circle { fill: #2b8f81; }
+.md-curve .y { text-anchor: end; }
+.md-curve .grid { stroke: var(--border-color-primary); stroke-width: 1; }
+.md-curve line.most { stroke: #c8473d; stroke-dasharray: 5 4; }
+.md-curve text.most { fill: #c8473d; text-anchor: start; font-size: 10px; }
+.md-curve .asked { fill: var(--block-background-fill); stroke: #2b8f81; stroke-width: 2; }
+.md-curve .measured { fill: #d9822b; }
+.md-line, .md-ring, .md-dot { display: inline-block; vertical-align: middle; box-sizing: border-box; }
+.md-line { width: 18px; height: 3px; background: #2b8f81; }
+.md-ring, .md-dot { width: 11px; height: 11px; border-radius: 50%; }
+.md-ring { border: 2px solid #2b8f81; } .md-dot { background: #d9822b; }
+#md-animation :is(.image-container, .image-frame, button) { width: 100% !important; }
+#md-animation img { width: 100% !important; object-fit: contain !important; border-radius: 8px; }
+.md-difference + .md-hint { margin-top: 8px; }
+.md-nothing { display: none !important; }
+#md-film .grid-wrap { min-height: 0 !important; overflow-x: auto; padding: 2px !important; }
+#md-film .grid-container { display: grid !important; grid-template-columns: none !important; grid-auto-flow: column; grid-auto-columns: minmax(132px, 176px);
+  height: auto !important; gap: 8px !important; }
+#md-film .thumbnail-lg { display: flex !important; flex-direction: column; height: auto !important; aspect-ratio: auto !important; background: #000; }
+#md-film img { background: #000; }
+#md-film .caption-label { position: static !important; max-width: 100%; white-space: pre-line; overflow: visible; text-align: center; border: 0; margin: 0; padding: 5px 6px;
+  background: transparent; color: #dbe5ec; font-size: .8rem; line-height: 1.35; }
+.md-visits small { color: var(--body-text-color-subdued); font-size: .86em; }
+.md-visits .visit td:first-child { white-space: nowrap; }
+.md-card .md-visits td.why { border-top: 0 !important; padding-top: 0 !important; font-size: .86em; color: var(--body-text-color-subdued); }
+/* Two sealed pictures laid over each other by the browser: what differs between them glows on the later one. */
+.md-difference { position: relative; margin: 0; width: 100%; background: #000; border-radius: 8px; overflow: hidden; isolation: isolate; }
+.md-difference img { display: block; width: 100%; margin: 0; }
+.md-difference .ground { filter: brightness(.75); }
+.md-difference .glow { position: absolute; inset: 0; isolation: isolate; mix-blend-mode: screen; filter: brightness(2.2); }
+.md-difference .glow .over { position: absolute; left: 0; top: 0; mix-blend-mode: difference; }
+.md-difference .glow b { position: absolute; background: #000; }
+.md-difference .glow i { position: absolute; inset: 0; background: #ff8a1f; mix-blend-mode: multiply; }
+
 @media (max-width: 640px) {
   .gradio-container { padding-left: 8px !important; padding-right: 8px !important; }
   .md-header { display: block !important; } #md-state { justify-content: flex-start; }

@@ -7,7 +7,7 @@ change nothing but the view.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -89,10 +89,10 @@ file => {
 """
 
 
-def scroll_on_phones(name: str) -> str:
-    """Script that brings the viewer `name` into sight where it stands below the form, unless there is a complaint to read."""
+def scroll_on_phones(name: str, notice: str = "md-notice") -> str:
+    """Script that brings the viewer `name` into sight where it stands below the form, unless `notice` has a complaint to read."""
     return (
-        "() => { if (innerWidth < 760 && !document.querySelector('#md-notice .md-alert')) "
+        f"() => {{ if (innerWidth < 760 && !document.querySelector('#{notice} .md-alert')) "
         f"document.getElementById('{name}').scrollIntoView({{behavior: 'smooth'}}); }}"
     )
 
@@ -167,7 +167,7 @@ class Viewer:
             gr.update(visible=True),
             gr.update(visible=True),
             pair,
-            table(sealed.case),
+            table(sealed.case.measurements),
             "",
             *self.files(sealed, which, folder),
         ]
@@ -266,11 +266,11 @@ def heading(case: Case) -> str:
     )
 
 
-def table(case: Case) -> str:
+def table(measurements: Sequence[Measurement]) -> str:
     """The table asked / measured as HTML."""
-    if not case.measurements:
-        return '<p class="md-hint">Nothing was measured in this case.</p>'
-    rows = "".join(_row(measurement) for measurement in case.measurements)
+    if not measurements:
+        return '<p class="md-hint">Nothing was measured here.</p>'
+    rows = "".join(_row(measurement) for measurement in measurements)
     return (
         '<div class="md-scroll"><table class="md-table"><thead><tr><th>What</th><th>Asked</th><th>Measured</th><th></th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
