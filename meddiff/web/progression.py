@@ -123,12 +123,12 @@ def curve_of(series: Series) -> str:
 
 def visits_table(report: SeriesReport) -> str:
     """Visits asked and measured, with both response categories and why, as HTML."""
-    columns = ("Visit", "Asked, mm²", "Measured, mm²", "Across, mm", "RANO", "RECIST")
+    columns = ("Visit", "Asked", "Measured", "Across", "RANO", "RECIST")
     head = "".join(f"<th>{name}</th>" for name in columns)
     return (
         f'<div class="md-scroll"><table class="md-table md-visits"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(map(_visit_rows, report.visits))}</tbody></table></div>"
-        f'<p class="md-hint">Categories of RANO and RECIST 1.1 are {html.escape(CAVEAT)}.</p>'
+        f'<p class="md-hint">Areas asked and measured in mm², the two diameters across in mm. Categories of RANO and RECIST 1.1 are {html.escape(CAVEAT)}.</p>'
     )
 
 
