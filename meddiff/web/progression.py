@@ -152,7 +152,8 @@ def _assessed(visit: VisitReport) -> tuple[Assessment, Assessment]:
 
 
 def _short(found: Assessment) -> str:
-    return f'<b title="{CATEGORIES[found.category]}">{found.category.value}</b>'
+    first = found.category is Category.BASELINE
+    return f'<b title="{CATEGORIES[found.category]}">{"–" if first else found.category.value}</b>'
 
 
 def difference(before: SealedImage | None, after: SealedImage | None, words: str, files: Path) -> str:
