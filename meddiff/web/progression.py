@@ -123,12 +123,12 @@ def curve_of(series: Series) -> str:
 
 def visits_table(report: SeriesReport) -> str:
     """Visits asked and measured, with both response categories and why, as HTML."""
-    columns = ("Visit", "Asked, mm²", "Measured, mm²", "Across, mm", "RANO", "RECIST")
+    columns = ("Visit", "Asked", "Measured", "Across", "RANO", "RECIST")
     head = "".join(f"<th>{name}</th>" for name in columns)
     return (
         f'<div class="md-scroll"><table class="md-table md-visits"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(map(_visit_rows, report.visits))}</tbody></table></div>"
-        f'<p class="md-hint">Categories of RANO and RECIST 1.1 are {html.escape(CAVEAT)}.</p>'
+        f'<p class="md-hint">Areas asked and measured in mm², the two diameters across in mm. Categories of RANO and RECIST 1.1 are {html.escape(CAVEAT)}.</p>'
     )
 
 
@@ -152,7 +152,8 @@ def _assessed(visit: VisitReport) -> tuple[Assessment, Assessment]:
 
 
 def _short(found: Assessment) -> str:
-    return f'<b title="{CATEGORIES[found.category]}">{found.category.value}</b>'
+    first = found.category is Category.BASELINE
+    return f'<b title="{CATEGORIES[found.category]}">{"–" if first else found.category.value}</b>'
 
 
 def difference(before: SealedImage | None, after: SealedImage | None, words: str, files: Path) -> str:

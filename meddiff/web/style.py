@@ -188,6 +188,8 @@ footer { display: none !important; }
   .md-header { display: block !important; } #md-state { justify-content: flex-start; }
   .md-card .md-table { font-size: .84rem !important; }
   .md-card .md-table :is(td, th) { padding-right: 6px !important; }
+  .md-card table.md-visits { font-size: .69rem !important; }
+  .md-card .md-visits :is(td, th) { padding-right: 3px !important; font-size: inherit !important; }
   .md-empty { min-height: 220px; }
   .md-stage::before, .md-stage::after { font-size: .72rem; padding: 2px 6px; }
   .md-tools input[type=range] { width: 44vw; }
