@@ -288,6 +288,13 @@ def direction(law: Law, day_from: float, day_to: float) -> Literal[-1, 0, 1] | N
     return 0 if not ways else 1 if 1 in ways else -1
 
 
+def first_size_mm(pathology: Pathology, law: Law, last_day: int) -> float:
+    """Longest diameter at day 0 where the sentence names none: small where it only grows, so that there is room, else the typical one."""
+    size = pathology.size_mm
+    grows = last_day > 0 and direction(law, 0, last_day) == 1
+    return float(round((size.min * size.typical) ** 0.5 if grows else size.typical))
+
+
 def fastest(pathology: Pathology) -> Limits:
     """The pathology's limit of change, for `too_fast`."""
     return pathology.growth.limits

@@ -40,7 +40,16 @@ from meddiff.case import (
 )
 from meddiff.conditions.barriers import barriers
 from meddiff.conditions.evolve import GrowthField, growth_field, necrotic_core, outline_at, with_satellites
-from meddiff.conditions.growth import Law, area_ratio, direction, fastest, parse_law, too_fast, volume_ratio
+from meddiff.conditions.growth import (
+    Law,
+    area_ratio,
+    direction,
+    fastest,
+    first_size_mm,
+    parse_law,
+    too_fast,
+    volume_ratio,
+)
 from meddiff.conditions.masks import LEAST_PIXELS, edit_region
 from meddiff.conditions.mass_effect import mass_effect, warp
 from meddiff.conditions.measure import head_mask, longest_diameter_mm, perpendicular_mm
@@ -174,7 +183,17 @@ def plan_of(request: Request, days: Sequence[int], law: str = "", **options: obj
         raise MedDiffError("A series follows a disease: name one in the sentence (glioma, meningioma, ...).")
     pathology = load_pathologies()[findings.finding.pathology]
     chosen = parse_law(law, pathology) if law else pathology.growth.default
+    if findings.finding.size_mm is None and not (request.mask and request.mask.png):
+        request = _sized(request, findings, first_size_mm(pathology, chosen, max(days, default=0)))
     return Plan.model_validate({"request": request, "days": tuple(days), "law": chosen, **options})
+
+
+def _sized(request: Request, findings: Findings, size_mm: float) -> Request:
+    if request.sentence.strip():
+        return request.model_copy(update={"sentence": f"{request.sentence.strip().rstrip('.,')}, {size_mm:g} mm"})
+    assert findings.finding is not None
+    sized = findings.finding.model_copy(update={"size_mm": size_mm})
+    return request.model_copy(update={"findings": findings.model_copy(update={"finding": sized})})
 
 
 # ---------------------------------------------------------------- the series
@@ -357,7 +376,7 @@ def _request(plan: Plan, stage: _Stage, state: _State, number: int, seed: int) -
     findings, lesion = stage.request.findings, stage.request.findings.finding
     there = state.outline.any()
     if lesion is not None and there:
-        size = min(longest_diameter_mm(state.outline, (stage.spacing_mm,) * 2), 200.0)
+        size = min(round(longest_diameter_mm(state.outline, (stage.spacing_mm,) * 2), 1), 200.0)
         lesion = lesion.model_copy(update={"size_mm": size})
     findings = findings.model_copy(update={"finding": lesion}) if there else Findings(plane=findings.plane)
     return stage.request.model_copy(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from meddiff.case import MedDiffError, Plane
-from meddiff.conditions.growth import LAWS, Law, area_ratio, fastest, parse_law, too_fast, volume_ratio
+from meddiff.conditions.growth import LAWS, Law, area_ratio, fastest, first_size_mm, parse_law, too_fast, volume_ratio
 from meddiff.conditions.masks import MOST_OF_HEAD, standard_head
 from meddiff.conditions.prompt import read_sentence
 from meddiff.conditions.vocabulary import Pathology, load_pathologies
@@ -174,8 +174,8 @@ def forecast(sentence: str, days: str, law: str, values: dict[str, float]) -> st
         found, disease = read_days(days), disease_of(sentence)
         findings = read_sentence(sentence)
         said = findings.finding.size_mm if findings.finding else None
-        start_mm = said or disease.size_mm.typical
         chosen = parse_law(law_words(law, values), disease)
+        start_mm = said or first_size_mm(disease, chosen, found[-1])
         points = np.linspace(0, max(found[-1], 1), 200)
         start_mm2 = float(np.pi * (start_mm / 2) ** 2)
         curve = start_mm2 * area_ratio(chosen, points, start_mm)
@@ -194,7 +194,7 @@ def forecast(sentence: str, days: str, law: str, values: dict[str, float]) -> st
     drawn = growth_curve(
         list(zip(points, curve, strict=True)), asked=list(zip(found, visits, strict=True)), most_mm2=most
     )
-    size = "as in the sentence" if said else f"typical of {disease.name}, as the sentence names none"
+    size = "as in the sentence" if said else f"of {disease.name}, as the sentence names none"
     hint = (
         f"Asked for by this law, from {start_mm:g} mm at day 0 ({size}): {_across(visits[-1])} on day {found[-1]}. "
         "Areas are those of a round lesion; a drawn one is somewhat smaller."

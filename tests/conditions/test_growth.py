@@ -29,6 +29,7 @@ from meddiff.conditions.growth import (
     diameter_mm,
     direction,
     fastest,
+    first_size_mm,
     fit_population,
     parse_law,
     predict,
@@ -366,3 +367,10 @@ def test_a_prediction_needs_a_level_and_days_to_come():
         predict(population, 10, 80)
     with pytest.raises(MedDiffError, match="not -1"):
         predict(population, -1)
+
+
+def test_a_lesion_that_only_grows_starts_small_and_one_that_shrinks_at_its_usual_size():
+    glioma = load_pathologies()["glioma"]
+    grows, shrinks = parse_law("exponential:doubling_days=60", glioma), parse_law("response", glioma)
+    assert glioma.size_mm.min < first_size_mm(glioma, grows, 100) < glioma.size_mm.typical
+    assert first_size_mm(glioma, shrinks, 100) == first_size_mm(glioma, grows, 0) == glioma.size_mm.typical
