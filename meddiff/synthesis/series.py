@@ -69,6 +69,7 @@ FOLLOWS = 0.98  # r of areas asked and measured
 REACH = 5  # pixels around the outline in which a change counts as the lesion
 DIFFERS = 0.1  # root of the least change, as a share of the range, that shows a lesion
 AREA_OFF, AREA_OFF_MM2 = 0.35, 60.0  # a visit's measured area may miss by the larger of the two
+CLOSER = 0.55  # share of that from which another seed is tried: areas of r = 0.98 lie nearer than each alone must
 BACKWARDS = 0.05  # share of the area by which measured areas may go against the law
 FOLLOW_UP = Bounds(elastic_px=0, gamma=0.08, noise=0.015, scale=0, degrees=2.5)  # what real follow-ups differ by
 
@@ -358,7 +359,7 @@ def _visit(plan: Plan, stage: _Stage, state: _State, number: int, studio: Studio
         tried = _Attempt(request, made, studio.verdict(request, made, outline), outline, measured, attempt + 1)
         if best is None or _off(tried) < _off(best):
             best = tried
-        if _off(tried) <= _allowed_px(tried.outline, stage.spacing_mm):
+        if _off(tried) <= CLOSER * _allowed_px(tried.outline, stage.spacing_mm):
             break
     assert best is not None
     return _Attempt(best.request, best.made, best.verdict, best.outline, best.measured, attempt + 1)
