@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from meddiff.case import MedDiffError, Provenance
+from meddiff.case import MedDiffError, Provenance, pixel_sha256
 from meddiff.exchange.atomic import write_atomic
 from meddiff.marking.seal import SealedCase, SealedImage, require_sealed
 
@@ -18,7 +18,7 @@ from meddiff.marking.seal import SealedCase, SealedImage, require_sealed
 def write_gif(frames: Sequence[SealedImage], path: str | Path, seconds: float = 0.8) -> Path:
     """Writes sealed images as an animated GIF that runs for ever; the stamp is in every frame, every record in the comment.
 
-    All frames are shown at one window, the first frame's: 16 bits become 8.
+    All frames are shown at one window, the first frame's: 16 bits become 8. Each record names the pixels that its frame shows.
 
     Args:
         seconds: each frame is shown, 0.02 at least.
@@ -34,8 +34,13 @@ def write_gif(frames: Sequence[SealedImage], path: str | Path, seconds: float = 
         raise MedDiffError(
             f"The frames of a GIF have one size, these have {len(shapes)}: export them as PNG, or cut them to one size before they are made."
         )
-    pictures = [Image.fromarray(grey) for grey in _eight_bits(sealed)]
-    comment = json.dumps([frame.provenance.model_dump(mode="json") for frame in sealed], sort_keys=True)
+    shown = _eight_bits(sealed)
+    pictures = [Image.fromarray(grey) for grey in shown]
+    records = [
+        frame.provenance.model_copy(update={"sealed_sha256": pixel_sha256(grey)})
+        for frame, grey in zip(sealed, shown, strict=True)
+    ]
+    comment = json.dumps([record.model_dump(mode="json") for record in records], sort_keys=True)
     buffer = io.BytesIO()
     pictures[0].save(
         buffer, format="GIF", save_all=True, append_images=pictures[1:], loop=0, optimize=False,
