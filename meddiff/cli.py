@@ -193,7 +193,11 @@ def parser() -> argparse.ArgumentParser:
     known = verb(
         "verify", "tell whether a picture is from MedDiff, which case, how sure, and what was done to it", _verify
     )
-    known.add_argument("path", type=Path, help="PNG, JPEG, DICOM, NIfTI, GIF or a screenshot; or a folder of them")
+    known.add_argument(
+        "path",
+        type=Path,
+        help="PNG, JPEG, DICOM, NIfTI, GIF, a screenshot, an outline, a report or a record; or a folder of them",
+    )
     known.add_argument("--json", action="store_true", help="one JSON object a picture")
     known.epilog = "exit code: 0 made by MedDiff, 1 not known (which does not mean real), 2 cannot be read, 3 altered or contradictory; of a folder the largest"
 

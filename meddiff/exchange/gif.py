@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from meddiff.case import MedDiffError, Provenance
+from meddiff.case import MedDiffError, Provenance, pixel_sha256
 from meddiff.exchange.atomic import write_atomic
 from meddiff.marking.seal import SealedCase, SealedImage, require_sealed
 
@@ -18,7 +18,7 @@ from meddiff.marking.seal import SealedCase, SealedImage, require_sealed
 def write_gif(frames: Sequence[SealedImage], path: str | Path, seconds: float = 0.8) -> Path:
     """Writes sealed images as an animated GIF that runs for ever; the stamp is in every frame, every record in the comment.
 
-    All frames are shown at one window, the first frame's: 16 bits become 8.
+    All frames are shown at one window, the first frame's: 16 bits become 8. Each record names the pixels that its frame shows.
 
     Args:
         seconds: each frame is shown, 0.02 at least.
@@ -26,8 +26,9 @@ def write_gif(frames: Sequence[SealedImage], path: str | Path, seconds: float = 
     Raises:
         MedDiffError: no frame, one that is not sealed, frames of several sizes, or the file cannot be written.
     """
-    pictures = [Image.fromarray(grey) for grey in frames_of(frames)]
-    comment = records_of(frames)
+    shown = frames_of(frames)
+    pictures = [Image.fromarray(grey) for grey in shown]
+    comment = records_of(frames, shown)
     buffer = io.BytesIO()
     pictures[0].save(
         buffer, format="GIF", save_all=True, append_images=pictures[1:], loop=0, optimize=False,
@@ -78,9 +79,15 @@ def frames_of(pictures: Sequence[SealedImage]) -> list[np.ndarray]:
     return [np.pad(grey, ((0, rows - grey.shape[0]), (0, 0))) for grey in _eight_bits(sealed)]
 
 
-def records_of(pictures: Sequence[SealedImage]) -> str:
-    """The record of each picture, as one JSON text."""
-    return json.dumps([picture.provenance.model_dump(mode="json") for picture in pictures], sort_keys=True)
+def records_of(pictures: Sequence[SealedImage], shown: Sequence[np.ndarray] = ()) -> str:
+    """The record of each picture, as one JSON text; each names the pixels that are `shown`, where they are kept without loss."""
+    records = [picture.provenance for picture in pictures]
+    if shown:
+        records = [
+            record.model_copy(update={"sealed_sha256": pixel_sha256(grey)})
+            for record, grey in zip(records, shown, strict=True)
+        ]
+    return json.dumps([record.model_dump(mode="json") for record in records], sort_keys=True)
 
 
 def _eight_bits(sealed: list[SealedImage]) -> list[np.ndarray]:

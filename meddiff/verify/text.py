@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from meddiff.bank import Bank
-from meddiff.verify.verdict import Verdict, verify_file, verify_folder
+from meddiff.verify.answer import Verdict
+from meddiff.verify.verdict import verify_file, verify_folder
 
 
 def report(path: Path, bank: Bank | None, as_json: bool = False) -> int:
@@ -51,4 +52,4 @@ def in_full(verdict: Verdict) -> str:
 
 
 def _where(verdict: Verdict) -> str:
-    return verdict.file if verdict.frames == 1 else f"{verdict.file}, frame {verdict.frame}"
+    return verdict.file if verdict.frames == 1 else f"{verdict.file}, frame {verdict.frame} of {verdict.frames}"

@@ -78,13 +78,15 @@ footer { display: none !important; }
 .md-bottom button { margin-bottom: 4px; white-space: nowrap; }
 .md-card h2 { font-size: 1.02rem; font-weight: 650; margin: 0; }
 .md-card .prose * + h2 { margin-top: 20px; }
+.md-verdict { margin: 8px 0 10px; } .md-verdict + p { margin: 0 0 8px; }
 .md-hint { font-size: .88rem; color: var(--body-text-color-subdued); line-height: 1.4; }
 .md-hint b { color: var(--body-text-color); font-weight: 600; }
 .md-alert { border-left: 4px solid #c8473d; background: #fdf1ef; color: #6e1f18; padding: 10px 12px; border-radius: 6px; line-height: 1.45; }
 .md-note { border-left: 4px solid #2e9e6b; background: #edf7f2; color: #174f37; padding: 10px 12px; border-radius: 6px; line-height: 1.45; }
 #md-pacs-server input { text-overflow: ellipsis; margin-right: 22px; }
 .md-alert, .md-note { white-space: pre-line; overflow-wrap: anywhere; }
-.dark .md-alert { background: #3a1a17; color: #ffd3cd; } .dark .md-note { background: #12312a; color: #bfead6; }
+.md-unsure { border-left: 4px solid #c98a1b; background: #fdf6e6; color: #5c4209; padding: 10px 12px; border-radius: 6px; line-height: 1.45; }
+.dark .md-unsure { background: #33290f; color: #f3dca5; } .dark .md-alert { background: #3a1a17; color: #ffd3cd; } .dark .md-note { background: #12312a; color: #bfead6; }
 
 .md-go { position: sticky; bottom: 40px; z-index: 40; gap: 8px !important; padding: 10px 0 8px; background: var(--body-background-fill); }
 .md-go .html-container { padding: 0 !important; }

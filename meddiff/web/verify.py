@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".dcm", ".dicom", ".ima", ".nii", ".gz"]
+if TYPE_CHECKING:
+    from meddiff.verify import Verdict
+
+ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".dcm", ".dicom", ".ima", ".nii", ".gz", ".json"]  # fmt: skip
+WITNESSES = ("record", "mark", "fingerprint", "attributes", "bank")
+SILENT = {  # what is said of a picture of which a witness says nothing
+    "record": "There is none in the file.",
+    "mark": "No invisible mark was found in the pixels.",
+    "fingerprint": "No kept case was recognised by its looks.",
+}
+STYLES = {0: "md-note", 1: "md-unsure", 2: "md-alert", 3: "md-alert"}
 HEADS = {
     0: "Made by MedDiff",
     1: "Not known to MedDiff",
@@ -23,7 +36,7 @@ def build(files: Path) -> None:
         with gr.Column(scale=5, min_width=320), gr.Column(elem_classes="md-card"):
             gr.HTML("<h2>Is this picture from MedDiff?</h2>")
             dropped = gr.File(
-                label="PNG, JPEG, DICOM, NIfTI, GIF or a screenshot",
+                label="PNG, JPEG, DICOM, NIfTI, GIF, a screenshot, or a record",
                 file_types=ENDINGS,
                 height=160,
                 elem_id="md-verify-file",
@@ -48,7 +61,7 @@ def build(files: Path) -> None:
             Path(path).unlink(missing_ok=True)
         name = Path(path).name
         picture = next((_thumbnail(bank, v.case_id, v.role, files) for v in verdicts if v.kept), None)
-        return ["".join(card(v, name) for v in verdicts), gr.update(visible=bool(picture), value=picture)]
+        return [cards(verdicts, name), gr.update(visible=bool(picture), value=picture)]
 
     dropped.upload(look, dropped, [told, shown], show_progress="full", show_progress_on=told, api_visibility="private")
 
@@ -64,21 +77,47 @@ def _thumbnail(bank: Any, case_id: str, role: str, files: Path) -> str:
     return str(write_atomic(path, lambda temporary: temporary.write_bytes(data)))
 
 
-def card(verdict: Any, name: str) -> str:
-    """One verdict as HTML: answer, how sure, the witnesses, and what was done."""
-    kind = "md-note" if verdict.exit_code == 0 else "md-alert"
-    frame = f", frame {verdict.frame + 1} of {verdict.frames}" if verdict.frames > 1 else ""
+def cards(verdicts: Sequence[Verdict], name: str) -> str:
+    """Verdicts on a file as HTML; frames after each other of which the same is told share a card."""
+    told = []
+    for _, group in groupby(verdicts, key=lambda verdict: replace(verdict, frame=1)):
+        same = list(group)
+        first, last = same[0].frame, same[-1].frame
+        frames = f", frame {first}" if first == last else f", frames {first} to {last}"
+        told.append(card(same[0], name, f"{frames} of {same[0].frames}" if same[0].frames > 1 else ""))
+    return "".join(told)
+
+
+def card(verdict: Verdict, name: str, frames: str = "") -> str:
+    """One verdict as HTML: answer, how sure, which witnesses spoke and which did not, and what was done."""
     said = html.escape(verdict.said.replace(verdict.file, name))
-    rows = "".join(
-        f"<tr><td><b>{html.escape(e.witness.capitalize())}</b></td><td>{html.escape(e.said)}</td></tr>"
-        for e in verdict.evidence
-    )
-    rows += "".join(
-        f'<tr><td class="{"info" if c.harmless else "missed"}">{html.escape(c.name.capitalize())}</td><td>{html.escape(c.said)}</td></tr>'
-        for c in verdict.changes
-    )
+    heard = {each.witness: each.said for each in verdict.evidence}
+    picture = verdict.role in ("", "case", "twin") and verdict.exit_code != 2
+    rows = []
+    for witness in WITNESSES:
+        if witness in heard:
+            rows.append(_row(f"<b>{witness.capitalize()}</b>", heard[witness]))
+        elif picture and witness in SILENT:
+            rows.append(_row(witness.capitalize(), SILENT[witness], "info", "info"))
+    if rows:
+        rows.insert(0, '<tr><th colspan="2">Witnesses</th></tr>')
+    if verdict.changes:
+        rows.append('<tr><th colspan="2">What was done to it since</th></tr>')
+    rows += [
+        _row(html.escape(c.name.capitalize()), c.said, "info" if c.harmless else "missed") for c in verdict.changes
+    ]
     return (
-        f"<h2>{HEADS[verdict.exit_code]}</h2><p class='md-hint'>{html.escape(name)}{frame}</p>"
-        f'<div class="{kind}" role="status">{said}</div><p>{html.escape(verdict.sure)}</p>'
-        + (f'<div class="md-scroll"><table class="md-table"><tbody>{rows}</tbody></table></div>' if rows else "")
+        f"<h2>{HEADS[verdict.exit_code]}</h2><p class='md-hint'>{html.escape(name)}{frames}</p>"
+        f'<div class="md-verdict {STYLES[verdict.exit_code]}" role="status">{said}</div>'
+        + (f"<p>{html.escape(verdict.sure)}</p>" if verdict.evidence else "")
+        + (
+            f'<div class="md-scroll"><table class="md-table"><tbody>{"".join(rows)}</tbody></table></div>'
+            if rows
+            else ""
+        )
     )
+
+
+def _row(what: str, said: str, kind: str = "", told: str = "") -> str:
+    """A row of the table: HTML, words, and the class of each."""
+    return f'<tr><td class="{kind}">{what}</td><td class="{told}">{html.escape(said)}</td></tr>'
