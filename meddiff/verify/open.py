@@ -22,7 +22,6 @@ SMALLEST = 48  # pixels along a side: below, nothing can be read
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"  # SOP class of DICOM SEG
 LOSSY = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WebP"}  # by Pillow's name of a format
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".dcm", ".dicom", ".ima", ".nii", ".gz")
-ENDINGS = [*PICTURES, ".json"]  # what may be ours
 CASE_ID = re.compile(r"MD-[0-9a-f]{12}")
 
 
