@@ -119,16 +119,17 @@ class Search:
         return sorted(candidates, key=lambda c: -c.score)[:ATTEMPTS]
 
     def decoded(self, candidates: list[_Candidate]) -> Reading | None:
-        """The reading of the first candidate whose checksum agrees."""
+        """The reading of the likeliest candidate whose checksum agrees."""
         if not candidates:
             return None
         seen = np.stack([c.spectrum for c in candidates])
         self.attempts += len(candidates)
         numbers = decode(self.marks.soft(seen))
-        found = next(((c, n) for c, n in zip(candidates, numbers, strict=True) if n is not None), None)
-        if found is None:
+        read = [(c, n) for c, n in zip(candidates, numbers, strict=True) if n is not None]
+        if not read:
             return None
-        best, number = found
+        # Beside the right place and way lie others that can be read too, and tell the geometry wrongly.
+        best, number = max(read, key=lambda one: one[0].score)
         return Reading(
             case_id_of(number),
             VERSION,
