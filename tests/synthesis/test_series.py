@@ -93,8 +93,8 @@ def test_every_visit_is_a_sealed_case_of_one_series(series):
         assert (told.number, told.of, told.day) == (number, 3, day)
         assert told.series == series.report.series and visit.case.request.task is Task.INSERT
     assert len({visit.case.id for visit in series.visits}) == 3
-    boxes = {(v.image.box.row, v.image.box.column, v.image.box.appended_rows) for v in series.visits}
-    assert len(boxes) == 1  # the stamp lies at the same place
+    boxes = {(v.image.box.row, v.image.box.column) for v in series.visits}
+    assert len(boxes) == 1  # the stamp begins at the same place; how wide it is depends on the letters of the id
 
 
 def test_outlines_have_the_areas_of_the_law_and_lie_in_each_other(series):
