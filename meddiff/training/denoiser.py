@@ -1,13 +1,17 @@
 """Recipe: the denoiser. `meddiff train denoiser --data DIR --run runs/denoiser --minutes 90`
 
-Rectified flow on whitened latents, three tasks from one set of slices that all show a lesion:
+Rectified flow on whitened latents, four tasks from one set of slices that all show a lesion:
 
 | task | share | background | edit region | outline | sentence | not trained on |
 |---|---|---|---|---|---|---|
-| from nothing, lesion | 0.62 | the slice's head | everywhere | the lesion | its caption | - |
-| from nothing, healthy | 0.14 | the slice's head | everywhere | blank | no focal lesion | the lesion's cells (noise there) |
-| insert | 0.14 | the rest | the lesion, grown 4 to 14 mm | the lesion | its caption | outside the edit region |
+| from nothing, lesion | 0.58 | the slice's head | everywhere | the lesion | its caption | - |
+| from nothing, healthy | 0.12 | the slice's head | everywhere | blank | no focal lesion | the lesion's cells (noise there) |
+| insert | 0.20 | the rest | the lesion, grown 4 to 14 mm | the lesion | its caption | outside the edit region |
 | remove | 0.10 | the rest | another outline, off the lesion | blank | no focal lesion | outside the edit region |
+
+Half of the lesions that are inserted, where the set shows the same lesion on a neighbouring slice, are **follow-ups**: not the slice is lost in
+noise, but the neighbour's lesion stretched into this one's outline (`conditions.carry`), or what lies between it and the slice; the network learns to
+make this slice of it. That is what a series asks of it at every visit (`docs/progression.md`).
 
 `--start FOLDER` goes on from trained weights (a pack's `unet/`) where the run has no state of its own.
 
@@ -30,6 +34,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from meddiff.case import Conspicuity, Enhancement, Finding, Findings, Margin, MedDiffError, Plane, Region, Side
+from meddiff.conditions.carry import carried
 from meddiff.conditions.clinical import clinical_vector
 from meddiff.conditions.codebook import context_of
 from meddiff.conditions.tensors import Conditions, edit_cells
@@ -55,7 +60,9 @@ from meddiff.training.run import (
 )
 from meddiff.training.text import read_back
 
-SHARES = {"lesion": 0.62, "healthy": 0.14, "insert": 0.14, "remove": 0.10}
+SHARES = {"lesion": 0.58, "healthy": 0.12, "insert": 0.20, "remove": 0.10}
+FOLLOWS = 0.5  # of the inserted lesions that a neighbouring slice shows too
+CARRIED = (0.15, 0.6)  # times at which a follow-up is trained
 SHARE, MOST = 0.25, 16.0  # what a lesion and its rim add to the weight of a picture's cells, and to that of any one
 MOVED = 0.4  # of the full augmentation: more keeps a short training from ever seeing the same head twice
 
@@ -72,6 +79,8 @@ class Slices:
         mirrorable: [N] bool: planes in which left and right can be exchanged.
         weight: [N] how often each is drawn.
         heads: [N, 128, 128] uint8, each slice's head as the prior draws it, or None: no heads are shown.
+        carried: [N, 256, 256] uint8, each slice with its lesion as a neighbouring slice of the same patient shows it, or None: no follow-ups.
+        follows: [N] bool, whether a slice has such a neighbour.
     """
 
     pictures: Tensor
@@ -82,6 +91,8 @@ class Slices:
     mirrorable: Tensor
     weight: Tensor
     heads: Tensor | None = None
+    carried: Tensor | None = None
+    follows: Tensor | None = None
 
 
 def vary(findings: Findings, rng: random.Random, dropped: float = 0.25) -> Findings:
@@ -119,7 +130,40 @@ def prepare(data: BrainSet, wordings: int = 6, seed: int = 0, heads: Tensor | No
         torch.tensor([plane is not Plane.SAGITTAL for plane in data.planes]),
         even_weights(data),
         heads,
+        *follow_ups(data),
     )
+
+
+SAME_HEAD, SAME_LESION = (
+    0.85,
+    0.2,
+)  # correlation of pictures and overlap (IoU) of outlines of neighbours that show one patient
+
+
+def follow_ups(data: BrainSet) -> tuple[Tensor, Tensor]:
+    """`carried` and `follows` of `Slices`: the neighbour in the set's order that shows the same lesion, the more alike of two.
+
+    The set names no patients; its slices run by type, plane and patient (docs/data.md). Two that follow each other are taken as one patient's
+    where the pictures, at a quarter of their size, correlate and the outlines overlap.
+    """
+    small = torch.from_numpy(data.pictures)[:, None].float()
+    small = F.avg_pool2d(small, 4).flatten(1)
+    small = F.normalize(small - small.mean(1, keepdim=True))
+    alike = (small[1:] * small[:-1]).sum(1).numpy()
+    masks = data.masks > 127
+    carried_ = data.pictures.copy()
+    best = np.zeros(len(data))
+    for i, likeness in enumerate(alike):
+        same = (data.types[i], data.planes[i]) == (data.types[i + 1], data.planes[i + 1])
+        overlap = (masks[i] & masks[i + 1]).sum() / max((masks[i] | masks[i + 1]).sum(), 1)
+        if not same or likeness < SAME_HEAD or overlap < SAME_LESION:
+            continue
+        for here, there in ((i, i + 1), (i + 1, i)):
+            if likeness > best[here]:
+                best[here] = likeness
+                shown = carried(data.pictures[there], masks[there], masks[here], data.pictures[here])
+                carried_[here] = np.clip(np.rint(shown), 0, 255)
+    return torch.from_numpy(carried_), torch.from_numpy(best > 0)
 
 
 def even_weights(data: BrainSet) -> Tensor:
@@ -154,6 +198,8 @@ class Batch:
     weight: Tensor
     hidden: Tensor  # [B, 1, h, w] cells that are pure noise at every time, and not trained on
     head: Tensor | None = None  # [B, 16, h, w] latents of the head to follow, zeros where none is shown
+    carried: Tensor | None = None  # [B, 16, h, w] latents of the slice with its neighbour's lesion
+    follows: Tensor | None = None  # [B] bool: follow-ups, made from `carried`
 
 
 @torch.no_grad()
@@ -170,6 +216,8 @@ def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch
         guides = data.heads[picks].unsqueeze(1).float() / 255
         guides = F.interpolate(guides, size=pictures.shape[-2:], mode="bilinear", align_corners=False)
         pictures = torch.cat([pictures, guides], 1)
+    if data.carried is not None:
+        pictures = torch.cat([pictures, data.carried[picks].unsqueeze(1).float() / 255], 1)
     pictures, masks = augment(
         pictures,
         (data.masks[picks] > 127).unsqueeze(1).float(),
@@ -207,7 +255,11 @@ def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch
     head = None
     if data.heads is not None:
         blank = insert | remove | chance(0.1)
-        head = vae.encode(pictures[:, 1:] * 2 - 1) * ~blank.view(-1, 1, 1, 1)
+        head = vae.encode(pictures[:, 1:2] * 2 - 1) * ~blank.view(-1, 1, 1, 1)
+    carried_ = follows = None
+    if data.carried is not None and data.follows is not None:
+        carried_ = vae.encode(pictures[:, -1:] * 2 - 1)
+        follows = insert & data.follows[picks] & chance(FOLLOWS)
     cells = edit_cells(edit)
     # A small lesion counts as much as a large one. Types are told apart by rim and surroundings too.
     lesion_cells = F.avg_pool2d(near, 8)
@@ -217,7 +269,7 @@ def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch
         (insert | remove).view(-1, 1, 1, 1), cells, torch.ones_like(cells)
     )
     conditions = Conditions(context, outline, edit, clinical)
-    return Batch(latents, conditions, insert | remove, weight * (1 - hidden), hidden, head)
+    return Batch(latents, conditions, insert | remove, weight * (1 - hidden), hidden, head, carried_, follows)
 
 
 def flow_loss(model: torch.nn.Module, batch: Batch, vae: PatchAutoencoder, generator: torch.Generator) -> Tensor:
@@ -226,6 +278,15 @@ def flow_loss(model: torch.nn.Module, batch: Batch, vae: PatchAutoencoder, gener
     noise = torch.randn(x0.shape, generator=generator)
     t = logit_normal(len(x0), generator).view(-1, 1, 1, 1)
     x_t = mix(x0, noise, t)
+    certain = torch.ones_like(t)
+    if batch.carried is not None and batch.follows is not None:
+        follows = batch.follows.view(-1, 1, 1, 1)
+        early, late = CARRIED
+        t = torch.where(follows, early + (late - early) * torch.rand(t.shape, generator=generator), t)
+        # Later passes see less of the neighbour's lesion and more of what the network has made of it.
+        share = torch.rand(t.shape, generator=generator)
+        x_t = torch.where(follows, mix(x0 + share * (batch.carried - x0), noise, t), mix(x0, noise, t))
+        certain = torch.where(follows, t * t, certain)  # errors of the picture: those of v grow without end near it
     x_t = torch.where(batch.hidden > 0, noise, x_t)
     # Where no background is given every cell is open, and `fixed_channels` shows nothing of x0 in open cells.
     fixed = fixed_channels(batch.conditions, x0, batch.head)
@@ -238,7 +299,8 @@ def flow_loss(model: torch.nn.Module, batch: Batch, vae: PatchAutoencoder, gener
     ).sample
     # Errors of the output, not of v: every time counts the same.
     spread = (1 - t) ** 2 + t**2
-    error = (direction(x_t, output, t) - (noise - x0)).square() * spread * channel_weights(vae, t)
+    straight = (x_t - x0) / t  # to the slice from where it starts; noise - x0 where that is the slice lost in noise
+    error = (direction(x_t, output, t) - straight).square() * spread * certain * channel_weights(vae, t)
     weighted = (error * batch.weight).sum((1, 2, 3)) / (batch.weight.sum((1, 2, 3)) * x0.shape[1] + 50)
     return weighted.mean()
 

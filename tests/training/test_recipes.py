@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,18 @@ from PIL import Image
 from meddiff.case import MedDiffError, Plane
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.training.dataset import BrainSet
-from meddiff.training.denoiser import SHARES, draw_batch, even_weights, grow, prepare, sample_sheet, train_denoiser
+from meddiff.training.denoiser import (
+    CARRIED,
+    SHARES,
+    draw_batch,
+    even_weights,
+    flow_loss,
+    follow_ups,
+    grow,
+    prepare,
+    sample_sheet,
+    train_denoiser,
+)
 from meddiff.training.finder import dice, train_finder
 from meddiff.training.pack import average_of
 from meddiff.training.prior import fit_prior, heads_of, read_heads
@@ -244,3 +256,58 @@ def test_the_rate_warms_up_and_falls():
 def test_no_time_is_no_training(tmp_path):
     with pytest.raises(MedDiffError, match="above zero"):
         Run(tmp_path, 0)
+
+
+def shown(spot: tuple[float, float], radius: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A phantom with a bright disc, and the disc, uint8 [256, 256] each."""
+    rows, columns = np.mgrid[:256, :256] / 256 - 0.5
+    mask = np.hypot(rows - spot[0], columns - spot[1]) < radius
+    noise = np.random.default_rng(seed).normal(0, 3, (256, 256))
+    picture = np.clip(make_phantom() * 150 + noise + 90 * mask, 0, 255)
+    return picture.astype(np.uint8), mask.astype(np.uint8) * 255
+
+
+def test_neighbours_that_show_one_lesion_are_follow_ups_of_each_other(few):
+    """The lesion of the neighbour lies in this slice's outline; a lesion elsewhere, another plane or type is no follow-up."""
+    slices = [shown((-0.1, 0.1), r, i) for i, r in enumerate((0.06, 0.09))] + [shown((0.12, -0.1), 0.06, 5)] * 2
+    pictures, masks = (np.stack([pair[i] for pair in slices]) for i in (0, 1))
+    data = replace(
+        few,
+        names=tuple("abcd"),
+        pictures=pictures,
+        masks=masks,
+        types=("glioma", "glioma", "glioma", "meningioma"),
+        planes=(Plane.AXIAL,) * 4,
+        split=("train",) * 4,
+    )
+    carried, follows = follow_ups(data)
+    assert follows.tolist() == [True, True, False, False]
+    assert torch.equal(carried[2:], torch.from_numpy(pictures[2:]))
+    there = masks[1] > 127
+    away = ~(grow(torch.from_numpy(masks[1:2, None]).float(), 6)[0, 0].numpy() > 0)
+    assert np.array_equal(carried[1].numpy()[away], pictures[1][away])
+    assert abs(carried[1].numpy()[there].mean() - pictures[1][there].mean()) < 15
+    assert np.abs(carried[1].numpy()[there].astype(int) - pictures[1][there]).max() > 0
+
+
+def test_a_follow_up_starts_from_the_neighbour_and_is_asked_for_the_slice(slices, vae):
+    """A network that answers the slice itself has no error, whatever it starts from."""
+    worlds = replace(slices, carried=255 - slices.pictures, follows=torch.ones(len(slices.pictures), dtype=torch.bool))
+    batch = draw_batch(worlds, vae, 64, torch.Generator().manual_seed(0))
+    assert batch.follows is not None and batch.carried is not None
+    assert 0 < batch.follows.sum() < batch.given.sum()
+    seen = []
+
+    def knows(inputs, times, **_):
+        x_t, t = inputs[:, :16], times.view(-1, 1, 1, 1) / 1000
+        spread = (1 - t) ** 2 + t**2
+        answer = (x_t - batch.latents) / t
+        seen.append((x_t, t))
+        return SimpleNamespace(sample=(answer - (2 * t - 1) / spread * x_t) * spread**0.5)
+
+    assert flow_loss(knows, batch, vae, torch.Generator().manual_seed(0)) < 1e-6
+    x_t, t = seen[0]
+    follow = batch.follows
+    assert ((t[follow] >= CARRIED[0]) & (t[follow] <= CARRIED[1])).all()
+    near_slice = (x_t - (1 - t) * batch.latents).square().mean((1, 2, 3)) / t.flatten() ** 2
+    assert near_slice[follow].mean() > 1.5 > 1.1 > near_slice[~follow].mean()  # noise alone has variance 1
