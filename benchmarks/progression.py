@@ -2,8 +2,8 @@
 
 `--data` names the folder of Brain-Tumor-Progression (docs/data.md): glioblastomas scanned twice, with outlines. Of each patient one
 axial slice is taken, that where both outlines together are largest. From the first scan and the second outline the pack makes the
-second scan (one seed, no redraw), which is compared with the real one beside two baselines: a copy of the first scan, and a copy with
-its lesion pasted into the second outline. Growth rates fitted on all other patients predict each patient's second volume.
+second scan (one seed, no redraw), with the lesion drawn anew and with its look carried over as a series does; both are compared with the
+real one beside two baselines: a copy of the first scan, and a copy with its lesion pasted into the second outline. Growth rates fitted on all other patients predict each patient's second volume.
 
 `--series N` makes N series of four visits, over planes and diseases, each by the disease's own law, and prints what was measured.
 
@@ -29,8 +29,9 @@ from skimage.morphology import disk
 
 from meddiff.case import MaskSpec, MedDiffError, Plane, Request, Status, Task
 from meddiff.conditions.barriers import barriers
+from meddiff.conditions.carry import stretched
 from meddiff.conditions.growth import fit_population, predict
-from meddiff.conditions.masks import edit_region, radial_profile
+from meddiff.conditions.masks import edit_region
 from meddiff.conditions.mass_effect import mass_effect, warp
 from meddiff.conditions.measure import measure_lesion, surrounding
 from meddiff.conditions.prompt import read_sentence, write_sentence
@@ -38,7 +39,7 @@ from meddiff.imaging.read import Slice
 from meddiff.synthesis.check import dice
 from meddiff.synthesis.finder import LesionFinder
 from meddiff.synthesis.native import Native, feather, prepare_background
-from meddiff.synthesis.series import make_series, plan_of
+from meddiff.synthesis.series import AS_CARRIED, CARRY, make_series, plan_of
 from meddiff.synthesis.studio import Studio
 
 SEED = 30_000
@@ -119,21 +120,8 @@ def matched(picture: np.ndarray, reference: np.ndarray, brain: np.ndarray) -> np
 
 
 def pasted(picture: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """A picture [H, W] with its lesion stretched or shrunk from one outline to the other, fading out over `MARGIN_MM`.
-
-    In each direction from its centre the lesion is scaled by the ratio of the radii; what lies around it is shifted along. The
-    radii are smoothed over neighbouring directions, so that no seams appear where an outline has a corner.
-    """
-    (old, old_centre), (new, centre) = radial_profile(before), radial_profile(after)
-    old, new = (ndimage.gaussian_filter1d(profile, 1.5, mode="wrap") for profile in (old, new))
-    rows, columns = np.indices(picture.shape).astype(float)
-    down, across = rows - centre[0], columns - centre[1]
-    radius, angle = np.hypot(down, across), np.arctan2(down, across) % (2 * np.pi)
-    directions = np.arange(len(new) + 1) * 2 * np.pi / len(new)
-    r_old, r_new = (np.interp(angle, directions, np.append(profile, profile[0])) for profile in (old, new))
-    source = np.where(radius <= r_new, radius * r_old / r_new, radius - r_new + r_old)
-    where = [old_centre[0] + source * np.sin(angle), old_centre[1] + source * np.cos(angle)]
-    moved = ndimage.map_coordinates(picture, where, order=1, mode="nearest")
+    """A picture [H, W] with its lesion stretched or shrunk from one outline to the other, fading out over `MARGIN_MM`."""
+    moved = stretched(picture, before, after)
     weight = feather(edit_region(before | after, MARGIN_MM, SPACING), SPACING)
     return picture * (1 - weight) + moved * weight
 
@@ -222,11 +210,15 @@ def background_of(pair: Pair, studio: Studio) -> tuple[Slice, Native]:
     return image, prepare_background(image, info.modality, info.size, info.spacing_mm)
 
 
-def made_second(studio: Studio, pair: Pair, image: Slice, native: Native, push: float) -> np.ndarray:
+def made_second(
+    studio: Studio, pair: Pair, image: Slice, native: Native, push: float, carry: float | None = CARRY
+) -> np.ndarray:
     """The second scan as the pack makes it from the first scan and the second outline, float32 [256, 256] in [0, 1].
 
     Args:
         push: amplitude of the mass effect by which the first scan is moved beforehand, 0 to 1.
+        carry: time at which the first scan's lesion, pasted into the second outline, is lost in noise, as at the visits of a
+            series; None: the lesion is drawn anew.
     """
     brain = barriers(native.picture, Plane.AXIAL, pair.before) > 0
     moved = mass_effect(pair.before, pair.after, brain, SPACING[0], push)
@@ -247,10 +239,14 @@ def made_second(studio: Studio, pair: Pair, image: Slice, native: Native, push: 
         background_sha256=image.sha256,
         seed=SEED + int(pair.patient),
         steps=info.steps,
-        guidance=info.guidance,
+        guidance=info.guidance if carry is None else AS_CARRIED,
     )
     edit = edit_region(old | pair.after, MARGIN_MM, SPACING)
-    return studio.make(studio.complete(request, image, aside), aside, edit=edit).picture
+    complete = studio.complete(request, image, aside)
+    if carry is None:
+        return studio.make(complete, aside, edit=edit).picture
+    start = pasted(aside.picture, old, pair.after)
+    return studio.make(complete, aside, edit=edit, start=start, begin=carry).picture
 
 
 def seconds_of(studio: Studio, pair: Pair) -> dict[str, np.ndarray]:
@@ -262,8 +258,9 @@ def seconds_of(studio: Studio, pair: Pair) -> dict[str, np.ndarray]:
         "real second scan": np.clip(matched(pair.second, first, tissue), 0, 1),
         "copy of the first": first,
         "copy, lesion pasted": pasted(first, pair.before, pair.after),
-        "made": made_second(studio, pair, image, native, 0.0),
-        "made, brain pushed": made_second(studio, pair, image, native, PUSH),
+        "made anew": made_second(studio, pair, image, native, 0.0, None),
+        "made, look carried": made_second(studio, pair, image, native, 0.0),
+        "carried, brain pushed": made_second(studio, pair, image, native, PUSH),
     }
 
 
@@ -324,7 +321,7 @@ def print_pairs(pairs: Sequence[Pair], scores: Sequence[dict[str, Scores]]) -> N
             for what, values in measures.items()
         )
         print(f"{name:24s}" + "".join(f"{cell:>24s}" for cell in cells))
-    for made in ("made", "made, brain pushed"):
+    for made in ("made anew", "made, look carried", "carried, brain pushed"):
         for other in ("copy of the first", "copy, lesion pasted"):
             cells = (_told(interval(np.subtract(values(made), values(other)))) for values in measures.values())
             print(f"{made} - {other}\n{'':24s}" + "".join(f"{cell:>24s}" for cell in cells))

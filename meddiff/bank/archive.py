@@ -179,7 +179,7 @@ def import_bank(
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = _checked_manifest(archive, str(path))
-            names = [name for name in manifest.files if name.startswith("cases/")]
+            names = [name for name in archive.namelist() if name.startswith("cases/")]  # the manifest's are sorted
             for number, name in enumerate(reversed(names)):  # newest was written first: the order stays
                 case_id = Path(name).stem
                 try:

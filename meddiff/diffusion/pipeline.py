@@ -65,6 +65,9 @@ class MedDiffPipeline(DiffusionPipeline):
         background: Tensor | None = None,
         progress: Progress | None = None,
         plane: Plane | None = None,
+        start: Tensor | None = None,
+        begin: float = AROUND,
+        place: Tensor | None = None,
     ) -> Tensor:
         """Makes one picture a seed.
 
@@ -76,6 +79,9 @@ class MedDiffPipeline(DiffusionPipeline):
             background: known pictures [B, 1, H, W] in [0, 1], kept outside the edit region, or None.
             progress: called as (passes done, passes in all).
             plane: whose heads the pack's prior shall draw from; None, and no background: noise alone, no head to follow.
+            start: pictures [B, 1, H, W] in [0, 1], what the edit region of a background shall be made from; None: from what surrounds it.
+            begin: time in (0, 1] at which that start is lost in noise: the less, the more of it stays, and the fewer the passes.
+            place: masks [B, 1, H, W], where a lesion will lie that is not drawn yet, so that heads have room for it; None: the outlines.
 
         Returns:
             pictures [B, 1, H, W] in [0, 1]. Outside the edit region they are the background as the autoencoder sees
@@ -87,9 +93,9 @@ class MedDiffPipeline(DiffusionPipeline):
         for index, seed in enumerate(
             seeds
         ):  # one by one: a sample must not depend on its batch, and a CPU gains nothing
-            known = (
-                None if background is None else self.vae.encode(background[index : index + 1].to(self._dtype) * 2 - 1)
-            )
+            one = slice(index, index + 1)
+            known = None if background is None else self._latents(background[one])
+            outline = conditions.mask[one] if place is None else place[one]
             done = index * steps
             latents = sample_latents(
                 self.denoise,
@@ -98,10 +104,12 @@ class MedDiffPipeline(DiffusionPipeline):
                 seed,
                 steps,
                 guidance,
-                None if known is None else known.float(),
-                self.head(plane, conditions.mask[index : index + 1], seed) if plane and known is None else None,
+                known,
+                self.head(plane, outline, seed) if plane and known is None else None,
                 self.prior.config.until if self.prior is not None else 1.0,
                 _counted(progress, done, len(seeds) * steps) if progress else None,
+                None if start is None else self._latents(start[one]),
+                begin,
             )
             pictures.append(self.vae.decode(latents.to(self._dtype)).float() / 2 + 0.5)
         return torch.cat(pictures).clamp(0, 1).clone()
@@ -111,6 +119,10 @@ class MedDiffPipeline(DiffusionPipeline):
         if self.prior is None:
             return None
         return head_latents(self.prior, self.vae, plane, mask, seed + APART)
+
+    def _latents(self, pictures: Tensor) -> Tensor:
+        """Whitened latents [B, 16, h, w] of pictures [B, 1, H, W] in [0, 1]."""
+        return self.vae.encode(pictures.to(self._dtype) * 2 - 1).float()
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -136,6 +148,8 @@ def sample_latents(
     head: Tensor | None = None,
     until: float = 1.0,
     progress: Callable[[int], None] | None = None,
+    start: Tensor | None = None,
+    begin: float = AROUND,
 ) -> Tensor:
     """Whitened latents [1, 16, h, w] of one sample, from its own noise.
 
@@ -146,18 +160,25 @@ def sample_latents(
             region; with a head it is the head; with neither it is noise alone.
         until: how far a head is lost in noise at the start, in (0, 1].
         progress: called with the passes done.
+        start: latents [1, 16, h, w] that the edit region of a background is made from; None: what surrounds it.
+        begin: time at which such a start is lost in noise, in (0, 1]. Passes are as dense as from `AROUND`, so that there are fewer
+            (Meng et al., SDEdit, 2022).
     """
     height, width = (side // BLOCK for side in asked.mask.shape[-2:])
     generator = torch.Generator().manual_seed(seed)
     x = noise = torch.randn(1, LATENT_CHANNELS, height, width, generator=generator)
     cells = edit_cells(asked.edit)
-    begin = 1.0
-    if known is not None:
+    if known is not None and start is not None:
+        steps = passes(steps, begin)
+        x = mix(start, noise, begin)
+    elif known is not None:
         begin = AROUND
         x = mix(filled(known, cells), noise, begin)
     elif head is not None:
         begin = until
         x = mix(head, noise, begin)
+    else:
+        begin = 1.0
     both = [asked] if guidance == 1 else [asked, asked.unconditional()]
     fixed = torch.cat([fixed_channels(c, known, head) for c in both])  # [2, 21, h, w]
     context = torch.cat([c.context for c in both])
@@ -174,6 +195,11 @@ def sample_latents(
         if progress:
             progress(step + 1)
     return x if known is None else torch.where(cells > 0, x, known)
+
+
+def passes(steps: int, begin: float) -> int:
+    """Passes of a sample that starts at the time `begin`, of one that takes `steps` from `AROUND`: 2 at least."""
+    return max(2, round(steps * begin / AROUND))
 
 
 def filled(known: Tensor, cells: Tensor, reach: int = 7) -> Tensor:

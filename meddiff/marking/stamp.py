@@ -126,7 +126,7 @@ def _text(lines: tuple[str, ...], size: int) -> np.ndarray:
         [font.getlength(letter) for font, letter in zip(row, line, strict=True)]
         for row, line in zip(fonts, lines, strict=True)
     ]
-    height = int(max(font.getbbox(line)[3] for row, line in zip(fonts, lines, strict=True) for font in row)) + 1
+    height = int(max(font.getbbox(line)[3] for row, line in zip(fonts, lines, strict=True) for font in set(row))) + 1
     width = int(max(sum(row) for row in widths)) + 1
     image = Image.new("L", (width + 2 * PADDING, height * len(lines) + 2 * PADDING))
     draw = ImageDraw.Draw(image)

@@ -3,17 +3,18 @@
     plan = Plan(request=Request(sentence="Axial T1 post-contrast, glioma, 20 mm", seed=5), days=(0, 60, 120), law=law)
     series = make_series(plan, studio)
 
-A case from nothing gives the first outline and, as its twin, the healthy anatomy. The outline then takes the area that the law
-asks for on each day (`conditions.evolve`), the brain around it moves aside (`conditions.mass_effect`), and the lesion is put into
-that anatomy at each visit from the same noise: what lies outside it is the same pixel for pixel, but for what was moved. Each visit
-is measured against the law, and those that miss are drawn again.
+A healthy anatomy is made from nothing, with room for the lesion. The outline of day 0 then takes the area that the law asks for on each
+day (`conditions.evolve`), and the brain around it moves aside (`conditions.mass_effect`). The lesion is drawn once, where it is largest;
+at each visit that look is carried into the visit's outline (`conditions.carry`), lost in noise in part, and drawn again from there (Meng et
+al., *SDEdit*, ICLR 2022), so that it stays the same lesion while its detail changes. What lies outside is the same pixel for pixel, but for
+what was moved. Each visit is measured against the law, and what misses is drawn again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import date as Date
 from datetime import timedelta
 from itertools import pairwise
@@ -39,6 +40,7 @@ from meddiff.case import (
     pixel_sha256,
 )
 from meddiff.conditions.barriers import barriers
+from meddiff.conditions.carry import carried
 from meddiff.conditions.evolve import GrowthField, growth_field, necrotic_core, outline_at, with_satellites
 from meddiff.conditions.growth import (
     Law,
@@ -59,17 +61,19 @@ from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.imaging.augmentation import Augmentation, Bounds, apply, draw
 from meddiff.imaging.grid import GridTransform
 from meddiff.marking.seal import SealedCase
-from meddiff.synthesis.check import Verdict
+from meddiff.synthesis.check import NEAR
 from meddiff.synthesis.native import BRIGHT, Native
 from meddiff.synthesis.studio import NEXT_SEED, Made, Studio
 
 MOST_VISITS = 40
 SAME_OUTSIDE = 0.98  # SSIM between visits where nothing changes
 FOLLOWS = 0.98  # r of areas asked and measured
+EVEN = 0.05  # spread of areas over their mean up to which there is no course to follow
 REACH = 5  # pixels around the outline in which a change counts as the lesion
 DIFFERS = 0.1  # root of the least change, as a share of the range, that shows a lesion
 AREA_OFF, AREA_OFF_MM2 = 0.35, 60.0  # a visit's measured area may miss by the larger of the two
-CLOSER = 0.55  # share of that from which another seed is tried: areas of r = 0.98 lie nearer than each alone must
+CARRY = 0.3  # time at which a carried look is lost in noise: later, and it is another lesion; earlier, and it is a stretched copy
+AS_CARRIED = 1.0  # guidance of a visit: the look is there already, and should not be drawn harder at every visit
 BACKWARDS = 0.05  # share of the area by which measured areas may go against the law
 FOLLOW_UP = Bounds(elastic_px=0, gamma=0.08, noise=0.015, scale=0, degrees=2.5)  # what real follow-ups differ by
 
@@ -86,7 +90,8 @@ class Plan(Record):
         necrosis: share of the area that turns necrotic with size, 0 to 0.8.
         acquisition: 0 (one scanner, one session) to 1: gain, small rotation and noise as real follow-ups have them.
         first_date: ISO 8601, of day 0.
-        redraws: seeds tried again at a visit that misses.
+        redraws: seeds tried again for a lesion, and at a visit, that misses.
+        lesion_seed: of the lesion's look; None: tried from the request's. Filled in when the series is made, as the request is.
     """
 
     request: Request
@@ -98,6 +103,7 @@ class Plan(Record):
     acquisition: Annotated[float, Field(ge=0, le=1)] = 0.0
     first_date: str = "2030-01-01"
     redraws: Annotated[int, Field(ge=0, le=10)] = 2
+    lesion_seed: Annotated[int | None, Field(ge=0, lt=2**63)] = None
 
     @field_validator("days")
     @classmethod
@@ -209,25 +215,56 @@ def make_series(plan: Plan, studio: Studio, progress: Progress | None = None) ->
     tell = progress or (lambda share, word: None)
     tell(0.0, "anatomy")
     stage = _stage(plan, studio)
-    series = plan.model_copy(update={"request": stage.request})
-    tell(0.3, "visits")
-    attempts: list[_Attempt] = []
-    sealing: list[Future[SealedCase]] = []
-    shown = _shown(stage)
-    with ThreadPoolExecutor(1) as beside:  # one visit is sealed while the next is drawn
+    tell(0.2, "lesion")
+    drawn: list[_Drawn] = []
+    for look in _looks(stage, studio):
+        again = ", drawn again" if drawn else ""
+        attempts = []
         for number, state in enumerate(stage.states, 1):
-            attempt = _visit(series, stage, state, number, studio)
-            attempts.append(attempt)
-            sealing.append(
-                beside.submit(
-                    studio.sealed, attempt.request, attempt.made, attempt.verdict, attempt.outline, None, attempt.tries, shown
-                )
-            )  # fmt: skip
-            tell(0.3 + 0.65 * number / len(stage.states), f"visit {number} of {len(stage.states)}")
-    visits = tuple(made.result() for made in sealing)
-    report = _report(series, stage, attempts, visits, studio)
+            attempts.append(_visit(stage, look, state, number, studio))
+            tell(0.3 + 0.4 * number / len(stage.states), f"visit {number} of {len(stage.states)}{again}")
+        drawn.append(_Drawn(look.plan, attempts, _r(attempts)))
+        if drawn[-1].follows >= FOLLOWS:
+            break
+    best = max(drawn, key=lambda one: one.follows)
+    tries = [sum(one.attempts[i].tries for one in drawn) for i in range(len(stage.states))]
+    attempts = [replace(attempt, tries=count) for attempt, count in zip(best.attempts, tries, strict=True)]
+    shown = _shown(stage)
+    with ThreadPoolExecutor(
+        2
+    ) as beside:  # the finder looks at all of them while they are checked and sealed one by one
+        finishing = [beside.submit(_checked_and_sealed, attempt, shown, studio) for attempt in attempts]
+        found = _seen_by_finder(attempts, studio, stage.spacing_mm**2)
+        identity = _identities(attempts, studio)
+        visits = []
+        for finished in finishing:
+            visits.append(finished.result())
+            tell(0.7 + 0.28 * len(visits) / len(attempts), f"sealed {len(visits)} of {len(attempts)}")
+    report = _report(best.plan, stage, attempts, visits, found, identity)
     tell(1.0, "done")
-    return Series(visits, report)
+    return Series(tuple(visits), report)
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """All visits drawn with one look, the plan that names it, and r of their areas, asked and measured."""
+
+    plan: Plan
+    attempts: list[_Attempt]
+    follows: float
+
+
+def _r(attempts: list[_Attempt]) -> float:
+    """Pearson's r of the areas asked and measured; 1 where there is nothing to correlate."""
+    asked, measured = (np.array([getattr(a, name).sum() for a in attempts], float) for name in ("outline", "measured"))
+    if len(attempts) < 3 or asked.std() <= EVEN * asked.mean():
+        return 1.0
+    return float(np.corrcoef(asked, measured)[0, 1]) if measured.std() else 0.0
+
+
+def _checked_and_sealed(attempt: _Attempt, shown: np.ndarray, studio: Studio) -> SealedCase:
+    verdict = studio.verdict(attempt.request, attempt.made, attempt.outline)
+    return studio.sealed(attempt.request, attempt.made, verdict, attempt.outline, None, attempt.tries, shown)
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,8 +286,7 @@ def visit_again(plan: Plan, number: int, studio: Studio) -> VisitAgain:
     if not 1 <= number <= len(plan.days):
         raise MedDiffError(f"The series has {len(plan.days)} visits, and no visit {number}.")
     stage = _stage(plan, studio)
-    series = plan.model_copy(update={"request": stage.request})
-    attempt = _visit(series, stage, stage.states[number - 1], number, studio)
+    attempt = _visit(stage, next(_looks(stage, studio)), stage.states[number - 1], number, studio)
     return VisitAgain(attempt.request, attempt.made, attempt.outline, _shown(stage))
 
 
@@ -272,8 +308,28 @@ class _State:
 
 
 @dataclass(frozen=True, eq=False)
+class _Look:
+    """The lesion as it was drawn once, and the plan that names its seed.
+
+    Attributes:
+        picture: float32 [H, W] in [0, 1]; None where no visit shows a lesion.
+        outline: bool [H, W], of the lesion in it.
+        level: from which change it shows (`change_level`).
+        score: higher is nearer to what was asked.
+        missed: whether the check or its area rejects it.
+    """
+
+    plan: Plan
+    picture: np.ndarray | None
+    outline: np.ndarray
+    level: float = DIFFERS
+    score: float = 0.0
+    missed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class _Stage:
-    request: Request  # completed, with the seed that was taken
+    plan: Plan  # its request completed, with the seed that was taken
     states: tuple[_State, ...]
     spacing_mm: float
 
@@ -282,14 +338,13 @@ class _Stage:
 class _Attempt:
     request: Request
     made: Made
-    verdict: Verdict
     outline: np.ndarray
     measured: np.ndarray
     tries: int
 
 
 def _stage(plan: Plan, studio: Studio) -> _Stage:
-    """Anatomy and outlines of all visits; nothing is drawn before all of them fit."""
+    """Anatomy and outlines of all visits; no lesion is drawn before all of them fit."""
     info = studio.load().info
     asked = plan.request.model_copy(update={"task": Task.GENERATE, "background_sha256": None, "visit": None})
     first, healthy = _first(asked, studio)
@@ -309,7 +364,7 @@ def _stage(plan: Plan, studio: Studio) -> _Stage:
         _state(plan, field, healthy, speed > 0, outline, day, float(ratio) * field.start_px)
         for day, ratio in zip(plan.days, ratios, strict=True)
     ]
-    return _Stage(first, tuple(states), info.spacing_mm)
+    return _Stage(plan, tuple(states), info.spacing_mm)
 
 
 def _first(asked: Request, studio: Studio) -> tuple[Request, np.ndarray]:
@@ -321,9 +376,50 @@ def _first(asked: Request, studio: Studio) -> tuple[Request, np.ndarray]:
     if complete.mask is None:
         raise MedDiffError("There is no lesion in this request that could change: describe one.")
     if asked.pack_sha256:
-        return asked, studio.make(asked).twin
-    base = studio.best(complete)
-    return base.request, base.made.twin
+        once = complete.tolerance.model_copy(update={"redraws": 0})
+        return asked, studio.healthy(complete.model_copy(update={"tolerance": once})).made.pixels
+    anatomy = studio.healthy(complete)
+    return anatomy.request, anatomy.made.pixels
+
+
+def _looks(stage: _Stage, studio: Studio) -> Iterator[_Look]:
+    """Looks to draw the visits with: those that the check accepts as they come, or, where it accepts none, the best first.
+
+    A plan that names its lesion's seed has that one alone.
+    """
+    state = max(stage.states, key=lambda state: int(state.outline.sum()))
+    if not state.outline.any():
+        yield _Look(stage.plan, None, state.outline)
+        return
+    if stage.plan.lesion_seed is not None:
+        yield _look(stage, stage.plan.lesion_seed, state, studio)
+        return
+    missed: list[_Look] = []
+    for attempt in range(stage.plan.redraws + 1):
+        look = _look(stage, _seed(stage.plan, attempt), state, studio)
+        if look.missed:
+            missed.append(look)
+        else:
+            yield look
+    if len(missed) == stage.plan.redraws + 1:
+        yield from sorted(missed, key=lambda look: -look.score)
+
+
+def _look(stage: _Stage, seed: int, state: _State, studio: Studio) -> _Look:
+    """The lesion drawn into its largest outline."""
+    request = _request(stage.plan, stage.spacing_mm, state, 0, seed)
+    made = studio.make(request, on_made(state.anatomy, studio))
+    verdict = studio.verdict(request, made, state.outline)
+    level = change_level(made.picture, made.twin_picture, state.outline)
+    measured = lesion_by_difference(made.picture, made.twin_picture, state.outline, level)
+    off = abs(int(measured.sum()) - int(state.outline.sum())) / _allowed_px(state.outline, stage.spacing_mm)
+    missed = verdict.status is Status.REJECTED or off > 1
+    plan = stage.plan.model_copy(update={"lesion_seed": seed})
+    return _Look(plan, made.picture, state.outline, level, verdict.score - off, missed)
+
+
+def _seed(plan: Plan, attempt: int) -> int:
+    return (plan.request.seed + attempt * NEXT_SEED) % 2**63
 
 
 def _state(
@@ -346,23 +442,23 @@ def _state(
 # ---------------------------------------------------------------- one visit
 
 
-def _visit(plan: Plan, stage: _Stage, state: _State, number: int, studio: Studio) -> _Attempt:
-    """The first attempt at a visit whose area is near what the law asks, or the nearest of all."""
+def _visit(stage: _Stage, look: _Look, state: _State, number: int, studio: Studio) -> _Attempt:
+    """The first attempt at a visit whose area is what the law asks, or the nearest of all."""
+    plan = look.plan
     best: _Attempt | None = None
     tries = plan.redraws + 1 if state.outline.any() else 1
     for attempt in range(tries):
-        seed = (stage.request.seed + attempt * NEXT_SEED) % 2**63
-        request = _request(plan, stage, state, number, seed)
-        made = _made(plan, request, state, number, studio)
+        request = _request(plan, stage.spacing_mm, state, number, _seed(plan, attempt))
+        made = _made(look, request, state, number, studio)
         outline = _turned(plan, number, state.outline)
-        measured = lesion_by_difference(made.picture, made.twin_picture, outline)
-        tried = _Attempt(request, made, studio.verdict(request, made, outline), outline, measured, attempt + 1)
+        measured = lesion_by_difference(made.picture, made.twin_picture, outline, look.level)
+        tried = _Attempt(request, made, outline, measured, attempt + 1)
         if best is None or _off(tried) < _off(best):
             best = tried
-        if _off(tried) <= CLOSER * _allowed_px(tried.outline, stage.spacing_mm):
+        if _off(tried) <= _allowed_px(tried.outline, stage.spacing_mm):
             break
     assert best is not None
-    return _Attempt(best.request, best.made, best.verdict, best.outline, best.measured, attempt + 1)
+    return replace(best, tries=attempt + 1)
 
 
 def _off(attempt: _Attempt) -> float:
@@ -373,42 +469,47 @@ def _allowed_px(outline: np.ndarray, spacing_mm: float) -> float:
     return max(AREA_OFF * float(outline.sum()), AREA_OFF_MM2 / spacing_mm**2)
 
 
-def _request(plan: Plan, stage: _Stage, state: _State, number: int, seed: int) -> Request:
-    findings, lesion = stage.request.findings, stage.request.findings.finding
+def _request(plan: Plan, spacing_mm: float, state: _State, number: int, seed: int) -> Request:
+    """A visit's request; 0 is the lesion alone as it is first drawn, no visit."""
+    findings, lesion = plan.request.findings, plan.request.findings.finding
     there = state.outline.any()
     if lesion is not None and there:
-        size = min(round(longest_diameter_mm(state.outline, (stage.spacing_mm,) * 2), 1), 200.0)
+        size = min(round(longest_diameter_mm(state.outline, (spacing_mm,) * 2), 1), 200.0)
         lesion = lesion.model_copy(update={"size_mm": size})
     findings = findings.model_copy(update={"finding": lesion}) if there else Findings(plane=findings.plane)
-    return stage.request.model_copy(
+    outline = _turned(plan, number, state.outline) if number else state.outline
+    visit = Visit(
+        series=plan.series_id(),
+        number=number,
+        of=len(plan.days),
+        day=state.day,
+        date=plan.date_of(state.day),
+        plan=plan.canonical_json(),
+    ) if number else None  # fmt: skip
+    return plan.request.model_copy(
         update={
             "task": Task.INSERT,
             "sentence": write_sentence(findings),
             "findings": findings,
-            "mask": MaskSpec.from_array(_turned(plan, number, state.outline)) if there else None,
+            "mask": MaskSpec.from_array(outline) if there else None,
             "background_sha256": pixel_sha256(state.anatomy),
             "seed": seed,
-            "visit": Visit(
-                series=plan.series_id(),
-                number=number,
-                of=len(plan.days),
-                day=state.day,
-                date=plan.date_of(state.day),
-                plan=plan.canonical_json(),
-            ),
+            "guidance": AS_CARRIED if number else plan.request.guidance,
+            "visit": visit,
         }
     )
 
 
-def _made(plan: Plan, request: Request, state: _State, number: int, studio: Studio) -> Made:
-    """Pixels of a visit and of its twin: the lesion put into the anatomy, and both as this visit's scanner shows them."""
+def _made(look: _Look, request: Request, state: _State, number: int, studio: Studio) -> Made:
+    """Pixels of a visit and of its twin: the lesion's look carried into the anatomy, and both as this visit's scanner shows them."""
     pixels = state.anatomy
-    if state.outline.any():
+    if look.picture is not None and state.outline.any():
         upright = request.model_copy(update={"mask": MaskSpec.from_array(state.outline)})
-        pixels = studio.make(upright, on_made(state.anatomy, studio)).pixels
+        start = carried(look.picture, look.outline, state.outline, state.anatomy / np.float32(255))
         if state.core.any():
-            pixels = _with_core(pixels, state)
-    change = _scanner(plan, number)
+            start = _with_core(start, state)
+        pixels = studio.make(upright, on_made(state.anatomy, studio), start=start, begin=CARRY).pixels
+    change = _scanner(look.plan, number)
     case, twin = (_scanned(change, picture) for picture in (pixels, state.anatomy))
     return Made(case, twin, case / np.float32(255), twin / np.float32(255), 0)
 
@@ -421,16 +522,14 @@ def on_made(anatomy: np.ndarray, studio: Studio) -> Native:
     return Native(anatomy, anatomy / np.float32(255), grid, 0.0, 255 * BRIGHT, (spacing, spacing))
 
 
-def _with_core(pixels: np.ndarray, state: _State) -> np.ndarray:
+def _with_core(picture: np.ndarray, state: _State) -> np.ndarray:
     """The core as dark as necrosis is in T1 post-contrast: below the tissue around the lesion, fading in over its border."""
-    around = edit_region(state.outline, 8, (1, 1)) & ~state.outline
-    dark = 0.55 * float(np.median(pixels[around & (pixels > 20)])) if (around & (pixels > 20)).any() else 30.0
+    around = edit_region(state.outline, 8, (1, 1)) & ~state.outline & (picture > 0.08)
+    dark = 0.55 * float(np.median(picture[around])) if around.any() else 0.12
     weight = ndimage.gaussian_filter(state.core.astype(np.float32), 1.2)
-    texture = ndimage.gaussian_filter(pixels.astype(np.float32), 0.7) - ndimage.gaussian_filter(
-        pixels.astype(np.float32), 3
-    )
-    dimmed = np.minimum(pixels, dark + 0.5 * texture)
-    return np.clip(np.rint(pixels * (1 - weight) + dimmed * weight), 0, 255).astype(np.uint8)
+    texture = ndimage.gaussian_filter(picture, 0.7) - ndimage.gaussian_filter(picture, 3)
+    dimmed = np.minimum(picture, dark + 0.5 * texture)
+    return np.clip(picture * (1 - weight) + dimmed * weight, 0, 1)
 
 
 def _scanner(plan: Plan, number: int) -> Augmentation | None:
@@ -462,31 +561,46 @@ def _turned(plan: Plan, number: int, mask: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------- measured
 
 
-def lesion_by_difference(picture: np.ndarray, twin: np.ndarray, near: np.ndarray) -> np.ndarray:
+def lesion_by_difference(picture: np.ndarray, twin: np.ndarray, near: np.ndarray, level: float) -> np.ndarray:
     """What a picture shows that its twin does not, bool [H, W]: the lesion, its core filled in.
 
-    The edge lies where Otsu's method parts changed from unchanged pixels (*IEEE Trans. SMC* 9, 1979; of the root of the change,
-    which brings bright rims and faint parts nearer). Pieces that do not touch `near` are not the lesion.
+    Pieces that do not touch `near` are not the lesion.
 
     Args:
         picture, twin: [H, W] in [0, 1].
         near: bool [H, W], the outline asked; the lesion is looked for within `REACH` pixels of it.
+        level: from which the root of the change is the lesion (`change_level`); one for all visits of a patient, as a reader keeps
+            one window for them.
     """
     if not near.any():
         return np.zeros(picture.shape, bool)
-    change = np.sqrt(np.abs(ndimage.gaussian_filter(picture.astype(np.float32) - twin, 0.7)))
-    zone = ndimage.binary_dilation(near, iterations=REACH)
-    if np.ptp(change[zone]) == 0:
-        return np.zeros(picture.shape, bool)
-    apart = zone & (change > max(threshold_otsu(change[zone]), DIFFERS))
+    apart = ndimage.binary_dilation(near, iterations=REACH) & (_change(picture, twin) > level)
     filled = ndimage.binary_fill_holes(ndimage.binary_closing(apart, iterations=2))
     labels, _ = ndimage.label(ndimage.binary_opening(filled, iterations=1))
     touching = np.unique(labels[near])
     return np.isin(labels, touching[touching > 0])
 
 
+def change_level(picture: np.ndarray, twin: np.ndarray, near: np.ndarray) -> float:
+    """Where Otsu's method parts changed from unchanged pixels around an outline (*IEEE Trans. SMC* 9, 1979).
+
+    Of the root of the change, which brings bright rims and faint parts nearer. Never below `DIFFERS`.
+    """
+    zone = _change(picture, twin)[ndimage.binary_dilation(near, iterations=REACH)]
+    return max(float(threshold_otsu(zone)), DIFFERS) if np.ptp(zone) > 0 else DIFFERS
+
+
+def _change(picture: np.ndarray, twin: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.abs(ndimage.gaussian_filter(picture.astype(np.float32) - twin, 0.7)))
+
+
 def _report(
-    plan: Plan, stage: _Stage, attempts: list[_Attempt], visits: Sequence[SealedCase], studio: Studio
+    plan: Plan,
+    stage: _Stage,
+    attempts: list[_Attempt],
+    visits: Sequence[SealedCase],
+    found: list[float | None],
+    identity: list[float | None],
 ) -> SeriesReport:
     spacing = (stage.spacing_mm, stage.spacing_mm)
     pixel = stage.spacing_mm**2
@@ -497,7 +611,6 @@ def _report(
         for a in attempts
     ]
     rano, recist = respond(Rule.RANO, diameters), respond(Rule.RECIST, diameters)
-    identity = _identities(attempts, studio)
     rows = []
     for i, (state, attempt) in enumerate(zip(stage.states, attempts, strict=True)):
         off = _off(attempt) * pixel
@@ -516,7 +629,7 @@ def _report(
                 asked_mm2=state.asked_px * pixel,
                 drawn_mm2=float(attempt.outline.sum() * pixel),
                 measured_mm2=float(attempt.measured.sum() * pixel),
-                finder_mm2=_seen_by_finder(attempt, studio, pixel),
+                finder_mm2=found[i],
                 longest_mm=diameters[i].longest_mm,
                 perpendicular_mm=diameters[i].perpendicular_mm,
                 same_outside=_same_outside(stage, attempts, i) if i else None,
@@ -540,18 +653,20 @@ def _report(
     )
 
 
-def _seen_by_finder(attempt: _Attempt, studio: Studio, pixel: float) -> float | None:
+def _seen_by_finder(attempts: list[_Attempt], studio: Studio, pixel: float) -> list[float | None]:
+    """Area in mm2 that the finder sees near each visit's outline; None without a finder."""
     if studio.finder is None:
-        return None
-    near = ndimage.binary_dilation(attempt.outline, iterations=6)
-    return float((studio.finder.find(attempt.made.picture[None]).mask()[0] & near).sum() * pixel)
+        return [None] * len(attempts)
+    masks = studio.finder.find(np.stack([a.made.picture for a in attempts])).mask()
+    near = [ndimage.binary_dilation(a.outline, iterations=NEAR) for a in attempts]
+    return [float((mask & here).sum() * pixel) for mask, here in zip(masks, near, strict=True)]
 
 
 def _same_outside(stage: _Stage, attempts: list[_Attempt], i: int) -> float:
     """SSIM to the visit before, where neither lesion lies nor the anatomy moved."""
     one, other = attempts[i - 1].made.pixels, attempts[i].made.pixels
     changing = stage.states[i - 1].moved | stage.states[i].moved
-    margin = stage.request.edit_margin_mm
+    margin = stage.plan.request.edit_margin_mm
     for state in stage.states[i - 1 : i + 1]:
         if state.outline.any():
             changing = changing | edit_region(state.outline, margin, (stage.spacing_mm,) * 2)
@@ -576,7 +691,7 @@ def _identities(attempts: list[_Attempt], studio: Studio) -> list[float | None]:
 def _checks(plan: Plan, rows: Sequence[VisitReport]) -> tuple[Measurement, ...]:
     asked, measured = (np.array([getattr(row, name) for row in rows]) for name in ("drawn_mm2", "measured_mm2"))
     checks = []
-    if len(rows) > 2 and asked.std() > 0.05 * asked.mean():
+    if len(rows) > 2 and asked.std() > EVEN * asked.mean():
         r = float(np.corrcoef(asked, measured)[0, 1]) if measured.std() else 0.0
         checks.append(_row("areas asked and measured, r", f">= {FOLLOWS}", f"{r:.3f}", r >= FOLLOWS, r))
     against = [

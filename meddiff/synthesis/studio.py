@@ -40,6 +40,7 @@ from meddiff.conditions.tensors import Conditions
 from meddiff.conditions.text import TextEncoder
 from meddiff.conditions.vocabulary import drawn_as
 from meddiff.diffusion.checkpoint import Pack, load_pack
+from meddiff.diffusion.pipeline import AROUND
 from meddiff.imaging.read import Slice
 from meddiff.marking.seal import SealedCase, SealedImage, seal
 from meddiff.settings import settings
@@ -269,12 +270,18 @@ class Studio:
         native: Native | None = None,
         progress: Callable[[float], None] | None = None,
         edit: np.ndarray | None = None,
+        start: np.ndarray | None = None,
+        begin: float = AROUND,
     ) -> Made:
         """Pixels of a completed request: pure, the same for the same request, pack and precision.
 
         Args:
-            edit: bool [H, W], where pixels may change, in place of the outline and the request's margin around it. A request
-                does not tell it: what is made with one is for measuring, not for the bank, which could not rebuild it.
+            edit: bool [H, W], where pixels may change, in place of the outline and the request's margin around it.
+            start: float32 [256, 256] in [0, 1], what the edit region of a background is made from, e.g. the lesion as an earlier visit
+                shows it; None: what surrounds it.
+            begin: time in (0, 1] at which `start` is lost in noise.
+
+        A request tells neither `edit` nor `start`: whoever gives them must be able to give them again, or the case cannot be rebuilt.
         """
         info = self.load().info
         spacing = native.spacing_mm if native else (info.spacing_mm, info.spacing_mm)
@@ -293,7 +300,7 @@ class Studio:
             parts: int,
         ) -> np.ndarray:
             told = (lambda done, total: progress((part + done / total) / parts)) if progress else None
-            return self._sample(request, findings, mask, region, known, native, told)
+            return self._sample(request, findings, mask, region, known, native, told, start, begin)
 
         nothing = Findings(plane=request.findings.plane)
         if native is None:
@@ -315,6 +322,27 @@ class Studio:
         outside = _change(native.pixels, pixels, edit)
         return Made(pixels, native.pixels, changed, native.picture, outside)
 
+    def healthy(self, request: Request) -> Attempt:
+        """The anatomy of a completed request from nothing, without its lesion but with room for it; not sealed.
+
+        As `best`: the first attempt whose head is as real ones are, or the last of all, with the seed that it took. Without
+        guidance: it would draw the absence of a lesion harder, and takes twice the time.
+        """
+        spared = request.mask.to_array() if request.mask else None
+        nothing = Findings(plane=request.findings.plane)
+        attempts = request.tolerance.redraws + 1
+        for attempt in range(attempts):
+            tried = request.model_copy(update={"seed": (request.seed + attempt * NEXT_SEED) % 2**63})
+            unguided = tried.model_copy(update={"guidance": 1.0})
+            pixels = _to_uint8(self._sample(unguided, nothing, None, place=spared))
+            picture = pixels / np.float32(255)
+            made = Made(pixels, pixels, picture, picture, 0)
+            empty = tried.model_copy(update={"findings": nothing, "mask": None})
+            verdict = self.verdict(empty, made, np.zeros(pixels.shape, bool))
+            if verdict.status is Status.ACCEPTED:
+                break
+        return Attempt(tried, made, verdict, np.zeros(pixels.shape, bool), attempt + 1)
+
     def make_lesion(self, request: Request) -> np.ndarray:
         """The picture alone of a completed request from nothing, float32 [256, 256] in [0, 1]: no twin, no check, not sealed."""
         return self._sample(request, request.findings, request.mask.to_array() if request.mask else None)
@@ -328,13 +356,20 @@ class Studio:
         known: np.ndarray | None = None,
         native: Native | None = None,
         progress: Callable[[int, int], None] | None = None,
+        start: np.ndarray | None = None,
+        begin: float = AROUND,
+        place: np.ndarray | None = None,
     ) -> np.ndarray:
         """One pass through the pipeline: a picture float32 [256, 256] in [0, 1]."""
         conditions = self._conditions(findings, outline, edit, native, request)
-        background = torch.from_numpy(known)[None, None] if known is not None else None
+        background, begun, room = (
+            torch.from_numpy(np.ascontiguousarray(array, np.float32))[None, None] if array is not None else None
+            for array in (known, start, place)
+        )
         pipeline = self.load().pipeline
+        plane = request.findings.plane
         made = pipeline(
-            conditions, [request.seed], request.steps, request.guidance, background, progress, request.findings.plane
+            conditions, [request.seed], request.steps, request.guidance, background, progress, plane, begun, begin, room
         )
         return made[0, 0].numpy()
 

@@ -9,7 +9,15 @@ from scipy import ndimage
 
 from meddiff.case import MedDiffError, Request, Status, Task, Tolerance
 from meddiff.conditions.masks import draw_ellipse, edit_region
-from meddiff.synthesis.series import Plan, curve, lesion_by_difference, make_series, plan_of
+from meddiff.synthesis.series import (
+    DIFFERS,
+    Plan,
+    change_level,
+    curve,
+    lesion_by_difference,
+    make_series,
+    plan_of,
+)
 from meddiff.synthesis.studio import Studio
 
 SENTENCE = "Axial T1 post-contrast, left frontal glioblastoma, 24 mm"
@@ -184,9 +192,10 @@ def test_a_lesion_is_measured_by_what_its_twin_lacks():
         picture = np.where(rim, 0.6, np.where(truth, 0.28, twin)).astype(
             np.float32
         )  # a ring whose core is like the brain
-        found = lesion_by_difference(picture, twin, asked)
+        found = lesion_by_difference(picture, twin, asked, change_level(picture, twin, asked))
         around = 2 * np.sqrt(np.pi * truth.sum())  # half a pixel all around is as near as it can be told
         assert found.sum() == pytest.approx(truth.sum(), abs=0.7 * around)
-    assert not lesion_by_difference(twin, twin, asked).any()
+    assert change_level(twin, twin, asked) == DIFFERS
+    assert not lesion_by_difference(twin, twin, asked, DIFFERS).any()
     far = np.where(draw_ellipse((256, 256), (40, 40), (10, 10)), 0.9, twin).astype(np.float32)
-    assert not lesion_by_difference(far, twin, asked).any()
+    assert not lesion_by_difference(far, twin, asked, DIFFERS).any()
