@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from meddiff.case import Plane
 from meddiff.conditions.tensors import Conditions, edit_cells, mask_channels
 from meddiff.diffusion.checkpoint import open_pipeline
-from meddiff.diffusion.pipeline import filled
+from meddiff.diffusion.pipeline import filled, passes
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,40 @@ def test_outside_the_edit_region_the_background_stays(pipeline, phantom):
     seen = pipeline.vae(background * 2 - 1) / 2 + 0.5
     assert torch.allclose(made[..., :64, :64], seen[..., :64, :64].clamp(0, 1), atol=1e-5)
     assert not torch.allclose(made[..., 100:140, 100:140], seen[..., 100:140, 100:140], atol=1e-2)
+
+
+def test_an_earlier_picture_stays_the_more_the_later_it_is_lost_in_noise(pipeline, phantom):
+    """And the passes are fewer; outside the edit region nothing of it is seen."""
+    edit = torch.zeros(1, 1, 256, 256)
+    edit[..., 96:144, 96:144] = 1
+    asked = conditions(1)
+    asked = Conditions(asked.context, asked.mask, edit, asked.clinical)
+    background = torch.from_numpy(phantom)[None, None]
+    start = 1 - background
+    wanted = pipeline.vae(start * 2 - 1).clamp(-1, 1)[..., 104:136, 104:136] / 2 + 0.5
+    apart, counted = [], []
+    for begin in (0.05, 0.3, 0.8):
+        told = []
+        made = pipeline(
+            asked, [1], steps=8, background=background, start=start, begin=begin, progress=lambda d, t, told=told: told.append(d)
+        )  # fmt: skip
+        apart.append(float((made[..., 104:136, 104:136] - wanted).abs().mean()))
+        counted.append(len(told))
+        anew = pipeline(asked, [1], steps=8, background=background)
+        assert torch.equal(made[..., :64, :64], anew[..., :64, :64])
+    assert apart[0] < apart[1] < apart[2]
+    assert counted == [passes(8, begin) for begin in (0.05, 0.3, 0.8)] == [2, 3, 8]
+
+
+def test_a_head_leaves_room_for_a_lesion_that_is_not_drawn_yet(pipeline, monkeypatch):
+    asked = conditions(1)
+    place = torch.zeros(1, 1, 256, 256)
+    place[..., 150:170, 90:110] = 1
+    rooms = []
+    monkeypatch.setattr(pipeline, "head", lambda plane, mask, seed: rooms.append(mask))
+    pipeline(asked, [1], steps=2, plane=Plane.AXIAL, place=place)
+    pipeline(asked, [1], steps=2, plane=Plane.AXIAL)
+    assert torch.equal(rooms[0], place) and torch.equal(rooms[1], asked.mask)
 
 
 def test_progress_counts_every_pass(pipeline):

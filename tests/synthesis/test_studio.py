@@ -42,6 +42,15 @@ def test_everything_that_decides_the_pixels_stands_in_the_finished_request(studi
     assert case.case.id == request.case_id()
 
 
+def test_a_healthy_anatomy_has_no_lesion_in_it_and_says_which_seed_it_took(studio):
+    request = studio.complete(asked(seed=5))
+    one, other = studio.healthy(request), studio.healthy(request)
+    assert np.array_equal(one.made.pixels, other.made.pixels) and np.array_equal(one.made.pixels, one.made.twin)
+    assert one.request == request  # guidance and findings stay those of the lesion that will be put in
+    assert "lesion seen" not in {m.name for m in one.verdict.measurements if m.ok is False}
+    assert not np.array_equal(one.made.pixels, studio.make(request).pixels)
+
+
 def test_the_same_request_gives_the_same_pixels_in_a_batch_or_alone(studio):
     together = list(studio.create(asked(seed=3), count=2))
     alone = next(studio.create(asked(seed=4)))
