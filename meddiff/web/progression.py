@@ -180,42 +180,25 @@ def _stamp_of(image: SealedImage) -> str:
 
 
 def series_file(series: Series, folder: Path) -> Path:
-    """The whole series as one ZIP: a folder a visit with every format, the animation, and the report."""
-    import tempfile
-    import zipfile
-
-    from meddiff.exchange import FORMATS, write_case
-    from meddiff.exchange.atomic import write_atomic
-    from meddiff.exchange.gif import write_gif
+    """The whole series as one ZIP: every format of each visit and of the series, its report, and questions that it answers."""
+    from meddiff.exchange.series import SERIES_FORMATS, write_series
+    from meddiff.exchange.zip import zipped
+    from meddiff.teaching.series_items import series_items, write_items
 
     report = series.report
 
-    def write(temporary: Path) -> None:
-        with (
-            tempfile.TemporaryDirectory(dir=temporary.parent, prefix=".meddiff-") as hidden,
-            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
-        ):
-            stage = Path(hidden)
-            for visit, told in zip(series.visits, report.visits, strict=True):
-                write_case(visit, stage / f"visit-{told.number:02d}-day-{told.day:04d}", FORMATS)
-            if _of_one_size(series):
-                write_gif([visit.image for visit in series.visits], stage / "visits.gif")
-            (stage / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            for file in sorted(path for path in stage.rglob("*") if path.is_file()):
-                archive.write(file, f"{report.series}/{file.relative_to(stage).as_posix()}")
+    def write(stage: Path) -> None:
+        write_series(series.visits, report, stage, SERIES_FORMATS)
+        write_items(series_items(report, report.plan.request.seed), stage)
 
-    return write_atomic(folder / report.series / f"{report.series}.zip", write)
-
-
-def _of_one_size(series: Series) -> bool:
-    return len({visit.image.pixels.shape for visit in series.visits}) == 1
+    return zipped(folder / report.series / f"{report.series}.zip", report.series, write)
 
 
 def animation(series: Series, files: Path) -> str | None:
-    """The visits one after the other as a sealed GIF; None where their stamps made them differ in size."""
+    """The visits one after the other as a sealed GIF; None of a single one."""
     from meddiff.exchange.gif import write_gif
 
-    if not _of_one_size(series) or len(series.visits) < 2:
+    if len(series.visits) < 2:
         return None
     path = files / series.report.series / f"{series.visits[0].image.provenance.sealed_sha256[:12]}.gif"
     return str(path if path.exists() else write_gif([visit.image for visit in series.visits], path))
@@ -377,8 +360,8 @@ class _Result:
                 )
                 self.whole = gr.Button("Download the series (.zip)", min_width=160, elem_id="md-series-zip")
             gr.HTML(
-                '<p class="md-hint">The zip holds a folder for each visit with every format, the animation and the report. '
-                "Making it takes some seconds a visit.</p>"
+                '<p class="md-hint">The zip holds a folder for each visit with every format, the animation as GIF and MP4, the measurements as a table, '
+                "the report, and questions for a quiz. Making it takes some seconds a visit.</p>"
             )
             self.archive = gr.DownloadButton(visible=False)
             self.told = gr.HTML(elem_id="md-series-told", elem_classes="md-wait")
@@ -413,9 +396,7 @@ class _Result:
             for visit, told in zip(visits, report.visits, strict=True)
         ]
         moving = animation(desk.series, self.files)
-        still = (
-            "" if moving else "These visits make no animation: there is only one, or their stamps need different room."
-        )
+        still = "" if moving else "One visit makes no animation."
         return {
             self.shelf: gr.update(visible=True),
             self.head: heading(report),
@@ -468,13 +449,11 @@ class _Result:
             try:
                 from meddiff.bank import Bank
 
-                bank = Bank()
-                for visit in desk_now.series.visits:
-                    bank.keep(visit)
+                Bank().keep_series(desk_now.series.visits, desk_now.series.report)
             except MedDiffError as error:
                 return {self.told: alert(str(error))}
             count = len(desk_now.series.visits)
-            words = f"{count} {'visit is' if count == 1 else 'visits are'} in the case bank, each as a case of its own."
+            words = f"{count} {'visit is' if count == 1 else 'visits are'} in the case bank: search it for {desk_now.series.report.series}."
             return {
                 desk: desk_now, self.keep: gr.update(value="Kept in the bank", interactive=False), self.told: note(words),
             }  # fmt: skip

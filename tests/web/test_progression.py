@@ -189,6 +189,7 @@ def test_a_series_is_made_looked_at_kept_and_taken_away(page, folder: Path, tmp_
     page.wait_for_selector("#md-series-told .md-note")
     bank = Bank(folder / "bank")
     kept = [case for case in bank.list() if case.request.visit]
+    assert bank.series_report(kept[0].request.visit.series)
     assert sorted(case.request.visit.day for case in kept) == [0, 40, 80]
 
     with page.expect_download() as waiting:
@@ -196,6 +197,9 @@ def test_a_series_is_made_looked_at_kept_and_taken_away(page, folder: Path, tmp_
     waiting.value.save_as(tmp_path / "series.zip")
     with zipfile.ZipFile(tmp_path / "series.zip") as archive:
         archive.extractall(tmp_path / "out")
+    (out,) = (tmp_path / "out").iterdir()
+    beside = {"series.json", "measurements.csv", "items.json", f"{out.name}.gif", f"{out.name}.mp4"}
+    assert {path.name for path in out.iterdir()} == beside | {"day-000", "day-040", "day-080"}
     pictures = [path for path in (tmp_path / "out").rglob("*.png") if not path.stem.endswith("-outline")]
     told = [read_png_record(path)[0] for path in pictures]
     assert {record.case_id for record in told} == {case.id for case in kept}
