@@ -6,14 +6,14 @@ import argparse
 import getpass
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from meddiff.case import Clinical, Findings, MaskSpec, MedDiffError, Plane, Request, Sex, Status, Task
+from meddiff.case import Clinical, Findings, MaskSpec, Measurement, MedDiffError, Plane, Request, Sex, Status, Task
 
 if TYPE_CHECKING:
     from meddiff.imaging.read import Slice
@@ -452,12 +452,18 @@ def table(case: SealedCase) -> str:
     """Asked and measured, side by side, as text."""
     record = case.case
     lines = [f"{record.id}  {record.status.value}  seed {record.request.seed}  {record.request.sentence}"]
-    for row in record.measurements:
+    return "\n".join([*lines, *_measured(record.measurements, record.reason)])
+
+
+def _measured(rows: Sequence[Measurement], reason: str) -> list[str]:
+    """Lines asked / measured / met, and why it was rejected."""
+    lines = []
+    for row in rows:
         mark = {True: "ok", False: "missed", None: ""}[row.ok]
-        lines.append(f"  {row.name:34s} asked {row.asked:18s} measured {row.measured} {row.unit}  {mark}".rstrip())
-    if record.reason:
-        lines.append(f"  rejected: {record.reason}")
-    return "\n".join(lines)
+        lines.append(
+            f"  {row.name:34s} asked {row.asked:18s} measured {f'{row.measured} {row.unit}'.strip()}  {mark}".rstrip()
+        )
+    return [*lines, f"  rejected: {reason}"] if reason else lines
 
 
 def _generate(args: argparse.Namespace) -> int:
@@ -505,12 +511,7 @@ def series_table(report: SeriesReport) -> str:
             f"  {row.day:4d}  {row.date}  {row.case_id}  {row.asked_mm2:5.0f}  {row.measured_mm2:5.0f} mm2  {diameters:11s}  "
             f"{row.rano.category.value:8s}  {row.attempts}  {row.reason}".rstrip()
         )
-    for check in report.checks:
-        mark = {True: "ok", False: "missed", None: ""}[check.ok]
-        lines.append(f"  {check.name:34s} asked {check.asked:18s} measured {check.measured}  {mark}".rstrip())
-    if report.reason:
-        lines.append(f"  rejected: {report.reason}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_measured(report.checks, report.reason)])
 
 
 # ---------------------------------------------------------------- the other verbs
