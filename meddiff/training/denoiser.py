@@ -450,6 +450,8 @@ def main(args: argparse.Namespace) -> int:
     vae: PatchAutoencoder = PatchAutoencoder.from_pretrained(args.vae).eval()
     brain = load_brain_t1gd(args.data).where("train")
     data = prepare(brain, heads=read_heads(args.prior / "heads.npy", len(brain)))
+    assert data.follows is not None
+    print(f"{int(data.follows.sum())} of {len(brain)} slices have a neighbour that shows the same lesion")
     model = train_denoiser(
         data,
         vae,
