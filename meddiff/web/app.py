@@ -1,4 +1,4 @@
-"""The page: five tabs, a line that says whether the model is ready, and a footer that never goes away."""
+"""The page: seven tabs, a line that says whether the model is ready, and a footer that never goes away."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meddiff.case import MedDiffError
 from meddiff.settings import settings
-from meddiff.web import about, bank, create, progression, verify, viewer
+from meddiff.web import about, bank, create, practice, progression, reading, teach, verify, viewer
 from meddiff.web.models import Models
 from meddiff.web.style import CSS, FOOTER, theme
 
 TAGLINE = "Synthetic teaching cases from a sentence and an outline."
+VIEWERS = ("md-create-view", "md-progression-view", "md-bank-view", "md-practice-view")
+ROOMS = (practice.NAME, "md-teach-room", "md-quiz-room")
 NOBODY_CAME_S = 10.0  # after which the model is loaded even if no browser has shown the page yet
 # The browser itself is told to fetch nothing from elsewhere, whatever a library's page might ask for.
 POLICY = (
@@ -69,6 +71,10 @@ def build(models: Models, files: Path) -> gr.Blocks:
                 over_time = progression.build(models, files)
             with gr.Tab("Case bank") as bank_tab:
                 fill, filters, filled = bank.build(files)
+            with gr.Tab("Teach") as teach_tab:
+                list_items, wanted, items_listed = teach.build(files)
+            with gr.Tab("Practice") as practice_tab:
+                go_on, learner, before_them = practice.build(files)
             with gr.Tab("Verify"):
                 verify.build(files)
             with gr.Tab("About"):
@@ -77,6 +83,8 @@ def build(models: Models, files: Path) -> gr.Blocks:
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         bank_tab.select(fill, filters, filled, **quiet)
+        teach_tab.select(list_items, wanted, items_listed, **quiet)
+        practice_tab.select(go_on, learner, before_them, **quiet)
         clock = gr.Timer(1.0)
         known = gr.State(
             False
@@ -118,7 +126,7 @@ def serve(host: str = "127.0.0.1", port: int = 7860) -> None:
             server_name=host,
             server_port=port,
             theme=theme(),
-            css=CSS + "".join(map(viewer.css, ("md-create-view", "md-progression-view", "md-bank-view"))),
+            css=CSS + reading.CSS + "".join(map(viewer.css, VIEWERS)) + "".join(map(reading.css, ROOMS)),
             max_file_size=f"{settings().max_upload_mb}mb",
             share=False,
             ssr_mode=False,

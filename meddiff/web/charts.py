@@ -1,6 +1,6 @@
-"""Lines for people, as SVG in plain text: visits on a timeline, and a lesion's area over days.
+"""Lines for people, as SVG in plain text: visits on a timeline, a lesion's area over days, a learner's answers day by day.
 
-Both are 360 units wide, about what a phone shows, so that their words can be read there; colours are the page's own (`style.CSS`).
+All are 360 units wide, about what a phone shows, so that their words can be read there; colours are the page's own (`style.CSS`).
 """
 
 from __future__ import annotations
@@ -97,3 +97,31 @@ def ticks(highest: float, about: int = 4) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
     return [float(value) for value in step * np.arange(math.ceil(highest / step - 1e-9) + 1)]
+
+
+def days_plot(days: Sequence[tuple[str, int, int]]) -> str:
+    """A learner's days, (ISO date, right, answers), as bars: all answers, and in them those that were right; 30 days at most."""
+    shown = days[-30:]
+    most = max((answers for _, _, answers in shown), default=1)
+    step = (WIDE - 20) / max(len(shown), 7)
+    bars = []
+    for number, (day, right, answers) in enumerate(shown):
+        x, wide = 10 + number * step, step * 0.7
+        for count, kind in ((answers, "all"), (right, "right")):
+            high = 70 * count / most
+            bars.append(
+                f'<rect class="{kind}" x="{x:.1f}" y="{80 - high:.1f}" width="{wide:.1f}" height="{high:.1f}"/>'
+            )
+        bars.append(f"<title>{escape(day)}: {right} of {answers} right</title>")
+        if number in (0, len(shown) - 1):
+            anchor = "start" if number == 0 else "end"
+            bars.append(
+                f'<text x="{x if number == 0 else x + wide:.1f}" y="96" text-anchor="{anchor}">{escape(day[5:])}</text>'
+                if number == 0 or len(shown) > 3
+                else ""
+            )
+    said = "; ".join(f"{day}, {right} of {answers}" for day, right, answers in shown)
+    return (
+        f'<svg class="md-days" viewBox="0 0 {WIDE} 100" role="img" aria-label="Right answers by day: {escape(said)}">'
+        f'<line x1="10" x2="{WIDE - 10}" y1="80" y2="80"/>{"".join(bars)}</svg>'
+    )

@@ -148,6 +148,14 @@ footer { display: none !important; }
 
 .md-timeline, .md-curve { display: block; width: 100%; max-width: 560px; height: auto; font-family: inherit; overflow: visible; }
 .md-timeline { max-width: 440px; }
+.md-days { display: block; width: 100%; max-width: 440px; height: auto; font-family: inherit; }
+.md-days text { font-size: 11px; fill: var(--body-text-color-subdued); }
+.md-days line { stroke: var(--body-text-color-subdued); }
+.md-days .all { fill: #94a3b8; opacity: .45; }
+.md-days .right { fill: #2b8f81; }
+.md-question .stem { font-size: 1.08rem; font-weight: 600; margin: 4px 0; }
+.md-feedback h3 { font-size: .95rem; font-weight: 650; margin: 10px 0 2px; }
+.md-feedback ul, .md-question ul, .md-question ol { margin: 4px 0 4px 18px; list-style: revert; }
 .md-timeline text, .md-curve text { font-size: 11px; fill: var(--body-text-color-subdued); text-anchor: middle; }
 .md-timeline .strong { font-weight: 600; fill: var(--body-text-color); }
 .md-timeline line, .md-curve polyline { stroke: #2b8f81; stroke-width: 2.5; fill: none; stroke-linejoin: round; }

@@ -1,0 +1,490 @@
+"""The Practice tab: an unknown case, an answer, and feedback that no textbook gives: the same patient without the lesion."""
+
+from __future__ import annotations
+
+import html
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from meddiff.case import MedDiffError
+from meddiff.conditions.vocabulary import load_pathologies
+from meddiff.web import reading, viewer
+from meddiff.web.charts import days_plot
+from meddiff.web.style import alert, note
+
+if TYPE_CHECKING:  # the database's library is loaded when the tab is opened
+    from meddiff.marking.seal import SealedCase, SealedImage
+    from meddiff.teaching.item import Item
+    from meddiff.teaching.practice import Progress
+    from meddiff.teaching.score import Score
+    from meddiff.teaching.store import Questions
+
+NAME = "md-practice-room"
+WELCOME = (
+    "<b>Read cases of rare disease, with an answer key that is right.</b><br>All pictures are synthetic. Nothing about you is asked: "
+    "you get a code, and this browser remembers it. Note it down if you want to go on elsewhere."
+)
+NOTHING_HERE = (
+    "There is no question to practise yet. Whoever teaches writes questions from the cases in the bank and approves them, in the "
+    "Teach tab or with <code>meddiff items</code>."
+)
+DONE = "Nothing is due now, and there is nothing new."
+CONFIDENCES = [("1 a guess", 1), ("2", 2), ("3", 3), ("4", 4), ("5 certain", 5)]
+ASK = {
+    "localise": "Click the middle of the lesion in the picture.",
+    "order": "Choose the letters in order of time, the earliest first.",
+    "size": "Its longest diameter, in mm.",
+    "free_text": "Describe what you see in a sentence or two.",
+}
+
+
+@dataclass
+class Desk:
+    """What one learner has before them. Lives in memory only; what must last is in the store."""
+
+    learner: str = ""
+    quiz: str = ""  # id of the quiz they sit before; empty: practice
+    quiz_version: int | None = None
+    item: Item | None = None
+    begun: float = 0.0
+    token: str = ""
+    answered: bool = False
+
+
+# ---------------------------------------------------------------- words
+
+
+def stem_of(item: Item, left: str) -> str:
+    """The question, and in a few words how much is left, as HTML."""
+    ask = ASK.get(item.kind.value, "")
+    asked = f'<p class="md-hint">{html.escape(ask)}</p>' if ask else ""
+    return f'<div class="md-question"><p class="md-hint">{html.escape(left)}</p><p class="stem">{html.escape(item.stem)}</p>{asked}</div>'
+
+
+def feedback_of(item: Item, score: Score, due: str) -> str:
+    """What the answer was worth and why, teaching points and their sources, as HTML."""
+    right = "right" if score.right else "partly right" if score.credit > 0 else "not right"
+    look = "accepted" if score.right else "rejected"
+    back = f" It comes back on {due[:10]}." if due else ""
+    points = "".join(f"<li>{html.escape(point)}</li>" for point in item.points)
+    sources = " ".join(html.escape(source) for source in item.sources)
+    sources = f'<p class="md-hint">{sources}</p>' if sources else ""
+    return (
+        f'<div class="md-feedback"><p><span class="md-badge {look}">{right}</span>'
+        f'<span class="md-hint">{back}</span></p><p>{html.escape(score.feedback)}</p>'
+        f"{f'<p>{html.escape(item.feedback)}</p>' if item.feedback else ''}"
+        f"{f'<h3>Remember</h3><ul>{points}</ul>' if points else ''}"
+        f"{look_alikes_of(item)}{sources}</div>"
+    )
+
+
+def look_alikes_of(item: Item) -> str:
+    """What looks like this disease, and what tells them apart, as HTML."""
+    diseases = load_pathologies()
+    disease = diseases.get(item.pathology)
+    if disease is None or not disease.look_alikes:
+        return ""
+    rows = "".join(
+        f"<tr><td>{html.escape(diseases[other.key].name if other.key in diseases else other.key)}</td><td>{html.escape(other.apart)}</td></tr>"
+        for other in disease.look_alikes
+    )
+    return f'<h3>Looks like {html.escape(disease.name)}</h3><div class="md-scroll"><table class="md-table"><tbody>{rows}</tbody></table></div>'
+
+
+def progress_of(told: Progress) -> str:
+    """How a learner does, by pathology and over time, as HTML."""
+    if not told.by_pathology:
+        return '<p class="md-hint">Your progress appears here after the first answer.</p>'
+    names = load_pathologies()
+    rows = "".join(
+        f"<tr><td>{html.escape(names[row.pathology].name if row.pathology in names else row.pathology or 'normal')}</td>"
+        f"<td>{row.right} of {row.answers}</td><td>{_share(row.recall)}</td><td>{row.due}</td></tr>"
+        for row in told.by_pathology
+    )
+    days: dict[str, tuple[int, int]] = {}
+    for day in told.by_day:
+        right, answers = days.get(day.day, (0, 0))
+        days[day.day] = (right + day.right, answers + day.answers)
+    return (
+        f"{days_plot([(day, right, answers) for day, (right, answers) in sorted(days.items())])}"
+        '<div class="md-scroll"><table class="md-table"><thead><tr><th>Disease</th><th>Right</th><th>Would know now</th><th>Due</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"
+
+
+# ---------------------------------------------------------------- pictures of an item
+
+
+def pictures_of(item: Item) -> tuple[list[SealedCase], list[SealedImage]]:
+    """The cases of an item, and the pictures that it shows.
+
+    Raises:
+        MedDiffError: a case is not in the bank, or damaged.
+    """
+    from meddiff.bank import Bank
+
+    bank = Bank()
+    cases = [bank.open(case_id) for case_id in item.cases]
+    return cases, [
+        case.image if role == "case" else case.twin for case, (_, role) in zip(cases, item.shown, strict=True)
+    ]
+
+
+# ---------------------------------------------------------------- what comes next
+
+
+def to_do(questions: Questions) -> list[tuple[str, str]]:
+    """What a learner can choose to do: practice, or a quiz."""
+    from meddiff.teaching.quiz import list_quizzes
+
+    ready = [one.quiz for one in list_quizzes(questions) if len(one.waiting) < len(one.quiz.items)]
+    return [("Practice, at my own pace", ""), *((f"Quiz: {quiz.title}", quiz.id) for quiz in ready)]
+
+
+def next_of(desk: Desk, questions: Questions) -> tuple[Item | None, str]:
+    """The next question of a learner, and how much is left in words; None at the end, and what is told then, as HTML.
+
+    Raises:
+        MedDiffError: an unknown learner or quiz.
+    """
+    from meddiff.teaching.practice import next_turn, outlook
+    from meddiff.teaching.quiz import sit
+
+    if desk.quiz:
+        sheet = sit(questions, desk.learner, desk.quiz)
+        desk.quiz_version = sheet.quiz.version
+        left = [item for item in sheet.items if item.id not in sheet.answered]
+        if not left:
+            return None, result_of(questions, desk)
+        limit = f", until {sheet.ends[11:16]} UTC" if sheet.ends else ""
+        return left[0], f"{sheet.quiz.title}: question {len(sheet.items) - len(left) + 1} of {len(sheet.items)}{limit}"
+    desk.quiz_version = None
+    turn = next_turn(questions, desk.learner)
+    ahead = outlook(questions, desk.learner)
+    if turn is None:
+        if ahead.next_due:
+            return None, note(f"{DONE} The next is due on {ahead.next_due[:10]}.")
+        return None, f'<div class="md-note">{NOTHING_HERE}</div>'
+    due, new = max(ahead.due - (not turn.new), 0), max(ahead.new - turn.new, 0)
+    return turn.item, f"{'New to you' if turn.new else 'You saw this before'} · then {due} due, {new} new"
+
+
+def result_of(questions: Questions, desk: Desk) -> str:
+    """How a learner did in a quiz, as HTML."""
+    from meddiff.teaching.answers import Answers
+
+    answers = questions.answers(Answers(learner=desk.learner, quiz=desk.quiz, first=True))
+    right = sum(given.answer.right for given in answers)
+    return note(
+        f"The quiz is done: {right} of {len(answers)} right. Choose another above, or practise at your own pace."
+    )
+
+
+# ---------------------------------------------------------------- an answer
+
+
+def spot_of(text: str) -> tuple[float, float] | None:
+    """Row and column of a marked spot, in pixels from the picture's corner; None where nothing is marked."""
+    try:
+        row, column = (float(part) for part in text.split(","))
+    except ValueError:
+        return None
+    return row, column
+
+
+def scored_of(item: Item, said: dict[str, Any], cases: Sequence[SealedCase]) -> tuple[Score, str]:
+    """What the form says as an answer: what it is worth, and its JSON.
+
+    Raises:
+        MedDiffError: it cannot be an answer to this item.
+    """
+    from meddiff.teaching.score import Answer, Truth, score
+
+    kind = item.kind.value
+    given: dict[str, Any] = {}
+    if hasattr(item, "choices"):
+        given["chosen"] = said["choice"]
+    elif kind == "localise" and (spot := spot_of(said["spot"])):
+        given["click"] = (spot[0] - 0.5, spot[1] - 0.5)  # from a corner to pixel centres
+    elif kind == "size":
+        given["size_mm"] = said["size"]
+    elif kind == "order" and said["order"]:
+        given["order"] = tuple(item.cases[reading.LETTERS.index(letter)] for letter in said["order"])
+    elif kind == "free_text":
+        given["text"] = (said["words"] or "").strip()
+    answer = Answer(item=item.id, version=item.version, **given)
+    truth = Truth(cases[0].mask, cases[0].image.spacing_mm)
+    return score(item, answer, truth), json.dumps({name: given.get(name) for name in given})
+
+
+# ---------------------------------------------------------------- the tab
+
+
+def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
+    """Places the tab and wires it; returns what opens it, with its inputs and outputs, for when the tab is chosen."""
+    desk = gr.State(Desk())
+    code = gr.BrowserState("", storage_key="meddiff-learner", secret="meddiff")
+    with gr.Column(elem_classes="md-practice"):
+        notice = gr.HTML(elem_id="md-practice-notice")
+        with gr.Column(elem_classes="md-card", visible=False) as gate:
+            gr.HTML(f'<p id="md-practice-welcome">{WELCOME}</p>')
+            with gr.Row():
+                mine = gr.Textbox(label="I have a code", placeholder="LR-…", scale=2, elem_id="md-practice-code")
+                enter = gr.Button("Go on with my code", scale=1, elem_id="md-practice-enter")
+                join = gr.Button("Start practising", variant="primary", scale=1, elem_id="md-practice-join")
+        what = gr.Dropdown([], visible=False, show_label=False, container=False, elem_id="md-practice-what")
+        with gr.Row(equal_height=False, visible=False) as floor:
+            with gr.Column(scale=7, min_width=320):
+                room = reading.build(NAME)
+                gr.HTML(f'<p class="md-hint md-keys">{reading.KEYS}</p>')
+            with gr.Column(scale=5, min_width=320):
+                with gr.Column(elem_classes="md-card"):
+                    stem = gr.HTML(elem_id="md-practice-stem")
+                    choices = gr.Radio(
+                        [], visible=False, show_label=False, container=False, elem_classes="md-choices", elem_id="md-practice-choices"
+                    )  # fmt: skip
+                    size = gr.Number(visible=False, label="mm", minimum=0, elem_id="md-practice-size")
+                    words = gr.Textbox(visible=False, show_label=False, lines=3, elem_id="md-practice-words")
+                    order = gr.Dropdown(
+                        [], visible=False, multiselect=True, label="In order of time", elem_id="md-practice-order"
+                    )
+                    spot = gr.Textbox(
+                        elem_classes="md-spot", show_label=False, container=False, elem_id="md-practice-spot"
+                    )
+                    sure = gr.Radio(
+                        CONFIDENCES,
+                        value=None,
+                        label="How sure are you?",
+                        elem_id="md-practice-sure",
+                        elem_classes="md-sure",
+                    )
+                    answer = gr.Button(
+                        "Answer", variant="primary", elem_classes="md-go-on", elem_id="md-practice-answer"
+                    )
+                with gr.Column(visible=False, elem_classes="md-card") as told:
+                    words_back = gr.HTML(elem_id="md-practice-feedback")
+                    again = gr.Button(
+                        "Next case", variant="primary", elem_classes="md-go-on", elem_id="md-practice-next"
+                    )
+        with gr.Column(visible=False) as key:
+            gr.HTML("<h2>The same patient with the lesion and without it</h2>")
+            view = viewer.build("md-practice-view", "")
+        with gr.Accordion("My progress and my data", open=False, visible=False, elem_id="md-practice-mine") as own:
+            progress = gr.HTML(elem_id="md-practice-progress")
+            who = gr.HTML(elem_id="md-practice-who")
+            with gr.Row():
+                export = gr.Button("Download my data", elem_id="md-practice-export")
+                sure_erase = gr.Textbox(label="To erase everything, type your code", elem_id="md-practice-erase-code")
+                erase = gr.Button("Erase my data", variant="stop", elem_id="md-practice-erase")
+            given = gr.DownloadButton(visible=False)
+
+    asked: list[Any] = [choices, size, words, order, spot, sure]
+    outputs: list[Any] = [
+        desk, code, notice, gate, what, floor, room, stem, *asked, answer, told, words_back, key, own, progress, who, *view.outputs,
+    ]  # fmt: skip
+
+    def outside(words_told: str = "") -> dict[Any, Any]:
+        """Updates for somebody without a code."""
+        return {desk: Desk(), notice: words_told, gate: gr.update(visible=True), **_hidden(what, floor, key, own)}
+
+    def put(desk_now: Desk, questions: Questions) -> dict[Any, Any]:
+        """Updates that put the next question before a learner."""
+        from meddiff.teaching.practice import progress as progress_now
+
+        here: dict[Any, Any] = {desk: desk_now, gate: gr.update(visible=False), own: gr.update(visible=True)}
+        here |= {progress: progress_of(progress_now(questions, desk_now.learner))}
+        here |= {who: f'<p class="md-hint">Your code: <b>{html.escape(desk_now.learner)}</b></p>'}
+        here |= {what: gr.update(visible=True, choices=to_do(questions), value=desk_now.quiz)}
+        item, left = next_of(desk_now, questions)
+        if item is None:
+            return {**here, notice: left, **_hidden(floor, key)}
+        _, pictures = pictures_of(item)
+        desk_now.item, desk_now.begun, desk_now.answered = item, time.monotonic(), False
+        desk_now.token = secrets.token_hex(12)
+        kind = item.kind.value
+        several = list(reading.LETTERS[: len(pictures)])
+        listed = [
+            (f"{number}  {choice.text}", number - 1) for number, choice in enumerate(getattr(item, "choices", ()), 1)
+        ]
+        return {
+            **here,
+            notice: "",
+            floor: gr.update(visible=True),
+            key: gr.update(visible=False),
+            told: gr.update(visible=False),
+            room: reading.shown(pictures, spot=kind == "localise"),
+            stem: stem_of(item, left),
+            choices: gr.update(choices=listed, value=None, visible=bool(listed), interactive=True),
+            size: gr.update(value=None, visible=kind == "size", interactive=True),
+            words: gr.update(value="", visible=kind == "free_text", interactive=True),
+            order: gr.update(choices=several, value=[], visible=kind == "order", interactive=True),
+            spot: "",
+            sure: gr.update(value=None, interactive=True),
+            answer: gr.update(visible=True),
+        }
+
+    def opened(desk_now: Desk, kept: str) -> dict[Any, Any]:
+        """The tab was chosen: go on where this browser's learner was."""
+        learner = desk_now.learner or kept
+        if not learner:
+            return outside()
+        try:
+            from meddiff.teaching.learner import open_learner
+            from meddiff.teaching.store import Questions
+
+            questions = Questions()
+            open_learner(questions, learner)
+            desk_now.learner = learner
+            if desk_now.item is not None and desk_now.answered:
+                return {desk: desk_now}  # the feedback stays until they go on
+            return put(desk_now, questions)
+        except MedDiffError as error:
+            return outside("" if not desk_now.learner else alert(str(error)))
+
+    def joined() -> dict[Any, Any]:
+        try:
+            from meddiff.teaching.learner import new_learner
+            from meddiff.teaching.store import Questions
+
+            questions = Questions()
+            learner = new_learner(questions)
+            return {code: learner.id, **put(Desk(learner=learner.id), questions)}
+        except MedDiffError as error:
+            return {notice: alert(str(error))}
+
+    def entered(typed: str) -> dict[Any, Any]:
+        try:
+            from meddiff.teaching.learner import open_learner
+            from meddiff.teaching.store import Questions
+
+            questions = Questions()
+            learner = open_learner(questions, typed.strip())
+            return {code: learner.id, **put(Desk(learner=learner.id), questions)}
+        except MedDiffError as error:
+            return {notice: alert(str(error))}
+
+    def answered(desk_now: Desk, *values: Any) -> dict[Any, Any]:
+        """Scores, keeps and explains an answer."""
+        if desk_now.item is None or desk_now.answered:
+            return {desk: desk_now}
+        try:
+            return _answered(
+                desk_now, dict(zip(("choice", "size", "words", "order", "spot", "sure"), values, strict=True))
+            )
+        except MedDiffError as error:
+            return {notice: alert(str(error))}
+
+    def _answered(desk_now: Desk, said: dict[str, Any]) -> dict[Any, Any]:
+        from meddiff.teaching.answers import Answer
+        from meddiff.teaching.practice import answer_turn
+        from meddiff.teaching.practice import progress as progress_now
+        from meddiff.teaching.store import Questions
+
+        item = desk_now.item
+        assert item is not None
+        cases, pictures = pictures_of(item)
+        seconds = time.monotonic() - desk_now.begun
+        scored, given_answer = scored_of(item, said, cases)
+        questions = Questions()
+        told_answer = Answer(
+            learner=desk_now.learner, item=item.id, version=item.version, token=desk_now.token, credit=scored.credit,
+            right=scored.right, confidence=said["sure"], seconds=seconds, answer=given_answer,
+            quiz=desk_now.quiz or None, quiz_version=desk_now.quiz_version,
+        )  # fmt: skip
+        due = ""
+        if desk_now.quiz:
+            questions.answer(told_answer)
+        else:
+            due = answer_turn(questions, told_answer).due
+        desk_now.answered = True
+        outlines = [case.mask if role == "case" else None for case, (_, role) in zip(cases, item.shown, strict=True)]
+        updates = dict(zip(view.outputs, view.shown(cases[-1], viewer.WITH, files), strict=True))
+        return {
+            desk: desk_now,
+            notice: "",
+            room: reading.shown(pictures, outlines, marked=spot_of(said["spot"])),
+            choices: gr.update(interactive=False),
+            size: gr.update(interactive=False),
+            words: gr.update(interactive=False),
+            order: gr.update(interactive=False),
+            sure: gr.update(interactive=False),
+            answer: gr.update(visible=False),
+            told: gr.update(visible=True),
+            words_back: feedback_of(item, scored, due),
+            key: gr.update(visible=True),
+            progress: progress_of(progress_now(questions, desk_now.learner)),
+            **updates,
+        }
+
+    def next_one(desk_now: Desk) -> dict[Any, Any]:
+        try:
+            from meddiff.teaching.store import Questions
+
+            return put(desk_now, Questions())
+        except MedDiffError as error:
+            return {notice: alert(str(error))}
+
+    def switched(desk_now: Desk, quiz: str | None) -> dict[Any, Any]:
+        desk_now.quiz = quiz or ""
+        return next_one(desk_now)
+
+    def give(desk_now: Desk) -> dict[Any, Any]:
+        try:
+            from meddiff.exchange.atomic import write_atomic
+            from meddiff.teaching.learner import export_learner
+            from meddiff.teaching.store import Questions
+
+            text = export_learner(Questions(), desk_now.learner)
+            path = files / "learners" / secrets.token_hex(8) / f"{desk_now.learner}.json"
+            return {
+                given: str(write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))),
+                notice: "",
+            }
+        except MedDiffError as error:
+            return {given: None, notice: alert(str(error))}
+
+    def erased(desk_now: Desk, typed: str) -> dict[Any, Any]:
+        if typed.strip() != desk_now.learner:
+            return {notice: alert("Type your code to erase everything that is kept under it. Nothing was erased.")}
+        try:
+            from meddiff.teaching.learner import erase_learner
+            from meddiff.teaching.store import Questions
+
+            gone = erase_learner(Questions(), desk_now.learner)
+        except MedDiffError as error:
+            return {notice: alert(str(error))}
+        return {code: "", **outside(note(f"All of {desk_now.learner} is erased: {gone.answers} answers."))}
+
+    private: dict[str, Any] = {"api_visibility": "private"}
+    quiet: dict[str, Any] = {"show_progress": "hidden", **private}
+    join.click(joined, None, outputs, **quiet)
+    enter.click(entered, mine, outputs, **quiet)
+    answer.click(answered, [desk, *asked], outputs, show_progress="hidden", **private)
+    what.input(switched, [desk, what], outputs, **quiet)
+    again.click(next_one, desk, outputs, **quiet)
+    export.click(give, desk, [given, notice], **quiet).then(None, given, js=viewer.SAVE_JS)
+    erase.click(erased, [desk, sure_erase], outputs, **quiet)
+    view.wire(desk, _case_of, files)
+    return opened, [desk, code], outputs
+
+
+def _case_of(desk: Desk) -> SealedCase | None:
+    """The case whose twin the feedback shows; nothing before it is answered."""
+    if desk.item is None or not desk.answered:
+        return None
+    return pictures_of(desk.item)[0][-1]
+
+
+def _hidden(*parts: Any) -> dict[Any, Any]:
+    return {part: gr.update(visible=False) for part in parts}

@@ -1,0 +1,227 @@
+"""A reading room in the browser: one or several pictures with window, level, zoom, invert, a spot to mark, and cine, by mouse, touch or keys.
+
+Pictures come as data in the page, without their record: a picture that asks a question must not carry its answer. Nothing that
+is done here changes them; an outline is drawn over them by the browser.
+
+| key | does |
+|---|---|
+| 1 to 6 | chooses an answer |
+| Enter | answers, and after the feedback goes on |
+| I, R | inverts, resets the view |
+| + and - | zooms |
+| W and S, A and D | raise and lower the window's level, narrow and widen it |
+| arrow up and down | the visit before and after, where several lie on each other |
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from meddiff.marking.seal import SealedImage
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+KEYS = "Keys: 1 to 6 choose, Enter answers and goes on, I inverts, + and − zoom, W and S change the level, A and D the window, R resets."
+
+TOOLS_HTML = """
+<div class="md-tools" role="group" aria-label="View of the picture">
+  <svg aria-hidden="true"><filter id="md-window-${name}" color-interpolation-filters="sRGB" x="0" y="0" width="1" height="1">
+    <feComponentTransfer><feFuncR type="linear"/><feFuncG type="linear"/><feFuncB type="linear"/></feComponentTransfer></filter></svg>
+  <label>Window <input data-tool="window" type="range" min="2" max="256" value="256"><output>256</output></label>
+  <label>Level <input data-tool="level" type="range" min="0" max="255" value="128"><output>128</output></label>
+  <span><button type="button" data-tool="smaller" aria-label="Zoom out">−</button>
+  <button type="button" data-tool="larger" aria-label="Zoom in">+</button></span>
+  <button type="button" data-tool="invert" aria-pressed="false">Invert</button>
+  <button type="button" data-tool="cine" aria-pressed="false" hidden>Cine</button>
+  <button type="button" data-tool="reset">Reset view</button>
+</div>
+"""
+TOOLS_JS = """
+const room = element.closest('.md-room');
+const tool = name => element.querySelector(`[data-tool="${name}"]`);
+const pressed = name => tool(name).getAttribute('aria-pressed') === 'true';
+const panes = () => [...room.querySelectorAll('.md-reading figure')];
+let zoom = 1, shift = [0, 0], turn = 0, clock = null;
+function apply() {
+  const width = +tool('window').value, level = +tool('level').value;
+  let slope = 255 / (width - 1), intercept = 0.5 - (level - 0.5) / (width - 1);
+  if (pressed('invert')) { slope = -slope; intercept = 1 - intercept; }
+  element.querySelectorAll('feFuncR, feFuncG, feFuncB').forEach(f => {
+    f.setAttribute('slope', slope); f.setAttribute('intercept', intercept); });
+  for (const name of ['window', 'level']) tool(name).nextElementSibling.textContent = tool(name).value;
+  const reach = (zoom - 1) / 2;
+  shift = shift.map(part => Math.min(reach, Math.max(-reach, part)));
+  panes().forEach(pane => pane.querySelector('.pane').style.transform =
+    `translate(${100 * shift[0]}%, ${100 * shift[1]}%) scale(${zoom})`);
+  const several = panes().length > 1;
+  tool('cine').hidden = !several;
+  const cine = several && pressed('cine');
+  room.querySelector('.md-reading')?.classList.toggle('cine', cine);
+  panes().forEach((pane, number) => pane.classList.toggle('up', number === turn % panes().length));
+}
+function step(by) { turn = (turn + by + panes().length) % panes().length; apply(); }
+function reset() {
+  tool('window').value = 256; tool('level').value = 128; tool('invert').setAttribute('aria-pressed', 'false');
+  zoom = 1; shift = [0, 0]; turn = 0; apply();
+}
+function act(name) {
+  if (name === 'larger') zoom = Math.min(8, zoom * 1.25);
+  if (name === 'smaller') zoom = Math.max(1, zoom / 1.25);
+  if (name === 'invert') tool(name).setAttribute('aria-pressed', !pressed(name));
+  if (name === 'cine') {
+    tool(name).setAttribute('aria-pressed', !pressed(name));
+    clearInterval(clock);
+    if (pressed(name)) clock = setInterval(() => panes().length > 1 ? step(1) : clearInterval(clock), 900);
+  }
+  if (name === 'reset') reset(); else apply();
+}
+element.addEventListener('input', apply);
+element.addEventListener('click', event => { if (event.target.dataset?.tool) act(event.target.dataset.tool); });
+
+// A spot is marked by a click, where the question asks for one; dragging moves the picture.
+let held = null;
+room.addEventListener('pointerdown', event => {
+  const pane = event.target.closest('.md-reading .pane');
+  if (pane) held = {pane, x: event.clientX, y: event.clientY, shift: [...shift], moved: false};
+});
+room.addEventListener('pointermove', event => {
+  if (!held) return;
+  const [dx, dy] = [event.clientX - held.x, event.clientY - held.y];
+  if (Math.hypot(dx, dy) > 4) held.moved = true;
+  if (held.moved && zoom > 1) {
+    const size = held.pane.parentElement.clientWidth;
+    shift = [held.shift[0] + dx / size, held.shift[1] + dy / size]; apply();
+  }
+});
+room.addEventListener('pointerup', event => {
+  const was = held; held = null;
+  if (!was || was.moved || !room.querySelector('.md-reading.spot')) return;
+  const image = was.pane.querySelector('img'), box = image.getBoundingClientRect();
+  const [x, y] = [(event.clientX - box.x) / box.width, (event.clientY - box.y) / box.height];
+  if (x < 0 || y < 0 || x >= 1 || y >= 1) return;
+  mark(was.pane, x * image.naturalWidth, y * image.naturalHeight);
+});
+function mark(pane, column, row) {
+  const spot = pane.querySelector('.spot');
+  spot.setAttribute('cx', column); spot.setAttribute('cy', row); spot.removeAttribute('hidden'); spot.style.display = '';
+  const field = room.parentElement.closest('.md-practice').querySelector('.md-spot textarea, .md-spot input');
+  field.value = `${row.toFixed(1)}, ${column.toFixed(1)}`;
+  field.dispatchEvent(new Event('input', {bubbles: true}));
+}
+room.addEventListener('wheel', event => {
+  if (!event.target.closest('.md-reading')) return;
+  event.preventDefault(); act(event.deltaY < 0 ? 'larger' : 'smaller');
+}, {passive: false});
+
+// Keys, wherever the page's focus is, but for fields that take letters.
+document.addEventListener('keydown', event => {
+  if (!room.offsetParent || event.ctrlKey || event.metaKey || event.altKey) return;
+  const at = event.target, writes = at.matches('textarea, [contenteditable], input:not([type=radio]):not([type=checkbox]):not([type=range])');
+  const practice = room.closest('.md-practice'), key = event.key;
+  if (key === 'Enter' && !at.matches('textarea, button, a')) {
+    const go = [...practice.querySelectorAll('button.md-go-on')].find(button => button.offsetParent && !button.disabled);
+    if (go) { event.preventDefault(); go.click(); }
+    return;
+  }
+  if (writes) return;
+  if (/^[1-6]$/.test(key)) {
+    const choice = practice.querySelectorAll('.md-choices input[type=radio]')[+key - 1];
+    if (choice?.offsetParent && !choice.disabled) { choice.click(); event.preventDefault(); }
+    return;
+  }
+  const nudge = (name, by) => { tool(name).value = +tool(name).value + by; apply(); };
+  const does = {i: () => act('invert'), r: () => act('reset'), '+': () => act('larger'), '=': () => act('larger'),
+    '-': () => act('smaller'), w: () => nudge('level', 8), s: () => nudge('level', -8), a: () => nudge('window', -8),
+    d: () => nudge('window', 8), ArrowUp: () => panes().length > 1 && step(-1), ArrowDown: () => panes().length > 1 && step(1)};
+  const run = does[key.length === 1 ? key.toLowerCase() : key];
+  if (run && !(key.startsWith('Arrow') && at.matches('input'))) { run(); if (!key.startsWith('Arrow') || panes().length > 1) event.preventDefault(); }
+});
+new MutationObserver(changes => {  // another question begins with a plain view
+  if (changes.some(change => [...change.addedNodes].some(node => node.querySelector?.('figure') || node.matches?.('figure')))) reset();
+}).observe(room, {childList: true, subtree: true});
+apply();
+"""
+
+CSS = """
+.md-room { background: #0b0f14; border-radius: 10px; overflow: hidden; gap: 0 !important; }
+.md-reading { display: grid; gap: 6px; padding: 6px; grid-template-columns: repeat(auto-fit, minmax(min(240px, 100%), 1fr)); justify-items: center; }
+.md-reading figure { margin: 0; width: 100%; max-width: 620px; overflow: hidden; position: relative; touch-action: pan-y; }
+.md-reading .pane { position: relative; transform-origin: 50% 50%; line-height: 0; }
+.md-reading img { width: 100%; image-rendering: auto; user-select: none; -webkit-user-drag: none; pointer-events: auto; }
+.md-reading svg { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; }
+.md-reading .outline { fill: none; stroke: #2dd4bf; stroke-width: 1.4; vector-effect: non-scaling-stroke; }
+.md-reading circle.spot { fill: none; stroke: #fbbf24; stroke-width: 2.5; vector-effect: non-scaling-stroke; }
+.md-reading.spot img { cursor: crosshair; }
+.md-reading figcaption { position: absolute; left: 8px; top: 6px; color: #e5e7eb; font: 600 .95rem system-ui, sans-serif; text-shadow: 0 0 4px #000; line-height: 1.2; }
+.md-reading.cine { display: block; max-width: 632px; margin: 0 auto; }
+.md-reading.cine figure:not(.up) { display: none; }
+.md-spot { position: absolute !important; width: 1px !important; height: 1px !important; overflow: hidden !important; opacity: 0; pointer-events: none; }
+"""
+
+
+def css(name: str) -> str:
+    """Puts the window of the room `name` on its pictures."""
+    return f"#{name} .md-reading img {{ filter: url(#md-window-{name}); }}"
+
+
+def build(name: str) -> gr.HTML:
+    """Places a room; its pictures are set with `shown`."""
+    with gr.Column(elem_classes="md-room", elem_id=name):
+        pictures = gr.HTML()
+        gr.HTML(html_template=TOOLS_HTML, js_on_load=TOOLS_JS, name=name)
+    return pictures
+
+
+def shown(
+    pictures: Sequence[SealedImage],
+    outlines: Sequence[np.ndarray | None] = (),
+    spot: bool = False,
+    marked: tuple[float, float] | None = None,
+    captions: Sequence[str] = (),
+) -> str:
+    """Pictures as HTML, without their records.
+
+    Args:
+        outlines: bool [H, W] each, drawn over its picture; None: none.
+        spot: whether a click marks a spot.
+        marked: row and column in pixels of a spot that was marked.
+        captions: default A, B, ... where there are several.
+    """
+    from meddiff.exchange.png import screen_bytes
+
+    words = captions or (list(LETTERS) if len(pictures) > 1 else [""])
+    figures = []
+    for number, picture in enumerate(pictures):
+        data = base64.b64encode(screen_bytes(picture, pictures[0], record=False)).decode()
+        high, wide = picture.pixels.shape
+        outline = outlines[number] if number < len(outlines) else None
+        drawn = f'<path class="outline" d="{path_of(outline)}"/>' if outline is not None and outline.any() else ""
+        row, column = marked or (0.0, 0.0)
+        hidden = "" if marked else ' style="display: none"'
+        label = f"Synthetic picture {words[number]}".strip()
+        caption = f"<figcaption>{escape(words[number])}</figcaption>" if words[number] else ""
+        figures.append(
+            f'<figure><div class="pane"><img alt="{escape(label)}" draggable="false" src="data:image/png;base64,{data}">'
+            f'<svg viewBox="0 0 {wide} {high}" aria-hidden="true">{drawn}'
+            f'<circle class="spot" r="5" cx="{column:.1f}" cy="{row:.1f}"{hidden}/></svg></div>{caption}</figure>'
+        )
+    return f'<div class="md-reading{" spot" if spot else ""}">{"".join(figures)}</div>'
+
+
+def path_of(mask: np.ndarray) -> str:
+    """An outline bool [H, W] as an SVG path in pixels."""
+    import numpy as np
+    from skimage.measure import find_contours
+
+    parts = []
+    for contour in find_contours(np.pad(mask, 1).astype(float), 0.5):
+        corners = contour - 0.5  # padded by one, and a pixel's middle lies half a pixel in
+        parts.append("M" + " L".join(f"{column:.1f} {row:.1f}" for row, column in corners) + " Z")
+    return " ".join(parts)
