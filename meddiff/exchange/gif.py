@@ -12,6 +12,7 @@ from PIL import Image
 
 from meddiff.case import MedDiffError, Provenance, pixel_sha256
 from meddiff.exchange.atomic import write_atomic
+from meddiff.exchange.png import eight_bits
 from meddiff.marking.seal import SealedCase, SealedImage, require_sealed
 
 
@@ -76,7 +77,10 @@ def frames_of(pictures: Sequence[SealedImage]) -> list[np.ndarray]:
             f"The frames of an animation have one size, these have {len(shapes)}: export them as PNG, or cut them to one size before they are made."
         )
     rows = max(picture.pixels.shape[0] for picture in sealed)
-    return [np.pad(grey, ((0, rows - grey.shape[0]), (0, 0))) for grey in _eight_bits(sealed)]
+    return [
+        np.pad(grey, ((0, rows - grey.shape[0]), (0, 0)))
+        for grey in (eight_bits(picture, sealed[0]) for picture in sealed)
+    ]
 
 
 def records_of(pictures: Sequence[SealedImage], shown: Sequence[np.ndarray] = ()) -> str:
@@ -88,11 +92,3 @@ def records_of(pictures: Sequence[SealedImage], shown: Sequence[np.ndarray] = ()
             for record, grey in zip(records, shown, strict=True)
         ]
     return json.dumps([record.model_dump(mode="json") for record in records], sort_keys=True)
-
-
-def _eight_bits(sealed: list[SealedImage]) -> list[np.ndarray]:
-    if sealed[0].pixels.dtype == np.uint8:
-        return [np.asarray(frame.pixels) for frame in sealed]
-    low, high = np.percentile(sealed[0].pixels[sealed[0].outside_stamp], (0.5, 99.5))
-    shown = [(frame.pixels.astype(np.float64) - low) / max(high - low, 1) * 255 for frame in sealed]
-    return [np.clip(np.rint(grey), 0, 255).astype(np.uint8) for grey in shown]

@@ -30,6 +30,40 @@ def png_bytes(sealed: SealedImage) -> bytes:
     return buffer.getvalue()
 
 
+def eight_bits(sealed: SealedImage, like: SealedImage | None = None) -> np.ndarray:
+    """A sealed image's pixels as uint8 [H, W] for a screen.
+
+    Args:
+        like: 16 bits are shown at the window of this picture, so that a case and its twin look alike; default its own.
+
+    Raises:
+        MedDiffError: not sealed.
+    """
+    sealed, window = require_sealed(sealed), require_sealed(sealed if like is None else like)
+    if sealed.pixels.dtype == np.uint8:
+        return np.asarray(sealed.pixels)
+    low, high = np.percentile(window.pixels[window.outside_stamp], (0.5, 99.5))
+    shown = (sealed.pixels.astype(np.float64) - low) / max(high - low, 1) * 255
+    return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+
+
+def screen_bytes(sealed: SealedImage, like: SealedImage | None = None) -> bytes:
+    """A sealed image as the bytes of an 8-bit PNG: what browsers, slides and paper show of 16 bits is the upper ones alone.
+
+    Args:
+        like: as in `eight_bits`.
+
+    Raises:
+        MedDiffError: not sealed.
+    """
+    sealed = require_sealed(sealed)
+    shown = eight_bits(sealed, like)
+    record = sealed.provenance.model_copy(update={"sealed_sha256": pixel_sha256(shown)})
+    buffer = io.BytesIO()
+    Image.fromarray(shown).save(buffer, format="PNG", pnginfo=png_text(record, sealed.spacing_mm, sealed.box))
+    return buffer.getvalue()
+
+
 def write_png(sealed: SealedImage, path: str | Path) -> Path:
     """Writes a sealed image as PNG.
 

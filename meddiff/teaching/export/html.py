@@ -1,0 +1,71 @@
+"""Words and pictures as HTML, for formats whose texts are HTML: Moodle and Anki. Every word is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from html import escape
+
+from meddiff.teaching.export.outline import Polygon
+from meddiff.teaching.export.quiz import Explained, Picture, Question, View
+
+LINE = "#ffb000"  # of the outline: seen on black and on white, by the colour-blind too
+
+Address = Callable[[Picture], str]
+
+
+def paragraphs(text: str) -> str:
+    """A text as paragraphs, one a line."""
+    return "".join(f"<p>{escape(line.strip())}</p>" for line in text.splitlines() if line.strip())
+
+
+def lists(parts: Iterable[tuple[str, tuple[str, ...]]]) -> str:
+    """Headings with lines."""
+    return "".join(
+        f"<p><strong>{escape(heading)}</strong></p><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+        for heading, lines in parts
+    )
+
+
+def views(shown: Iterable[View], address: Address) -> str:
+    """The pictures that are asked about, side by side."""
+    return "".join(_framed(_image(view.picture, address), view.label) for view in shown)
+
+
+def explained(shown: Iterable[Explained], address: Address) -> str:
+    """The pictures of the feedback, the outline as lines over its picture: the picture itself stays as it was sealed."""
+    return "".join(
+        _framed(_image(one.picture, address) + _lines(one.outline, one.picture), one.caption) for one in shown
+    )
+
+
+def closing(question: Question, address: Address) -> str:
+    """What everybody is told after the answer."""
+    return (
+        paragraphs(question.words.answer.format(question.answer))
+        + paragraphs(question.item.feedback)
+        + explained(question.explained, address)
+        + lists(question.lessons)
+    )
+
+
+def _image(picture: Picture, address: Address) -> str:
+    width, height = picture.size
+    source, alternative = escape(address(picture)), escape(picture.alternative)
+    return f'<img src="{source}" alt="{alternative}" width="{width}" height="{height}">'
+
+
+def _lines(outline: tuple[Polygon, ...], picture: Picture) -> str:
+    if not outline:
+        return ""
+    width, height = picture.size
+    drawn = "".join(
+        f'<polygon points="{" ".join(f"{x},{y}" for x, y in polygon)}" fill="none" stroke="{LINE}"/>'
+        for polygon in outline
+    )
+    style = "position:absolute;left:0;top:0"
+    return f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" style="{style}">{drawn}</svg>'
+
+
+def _framed(inside: str, caption: str) -> str:
+    below = f"<br>{escape(caption)}" if caption else ""
+    return f'<div style="display:inline-block;position:relative;margin:4px">{inside}{below}</div>'

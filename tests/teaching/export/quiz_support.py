@@ -1,0 +1,94 @@
+"""What the tests of exports share: approved items of every kind, on sealed cases of the phantom."""
+
+import numpy as np
+
+from meddiff.case import MaskSpec, Task
+from meddiff.marking import SealedCase
+from meddiff.teaching.item import (
+    Choice,
+    ChoiceItem,
+    Expected,
+    FreeTextItem,
+    Item,
+    Kind,
+    LocaliseItem,
+    OrderItem,
+    SizeItem,
+    State,
+    item_id,
+)
+from tests.exchange.dicom_support import case_of, request_of
+from tests.exchange.series_support import visit_of
+
+TITLE = "Brain masses & <rings> / part 1"
+HOSTILE = 'Is 5 < 6 & "7" > 8? <script>alert(1)</script> ]]> \x0b'
+NOTICE = "Synthetic images. Not for diagnosis."
+NOTICE_ZH = "合成图像，不得用于诊断。"
+
+
+def seeded(seed: int, **changes) -> SealedCase:
+    """A case of the phantom with the flag; another seed is another id."""
+    return case_of(request_of(**changes).model_copy(update={"seed": seed}))
+
+
+def cases() -> dict[str, SealedCase]:
+    """Sealed cases by id: two with lesions, one of 16 bits, and four visits of a series."""
+    deep = case_of(request_of().model_copy(update={"seed": 12}), np.uint16)
+    made = [seeded(10), seeded(11), deep, *(visit_of(number) for number in range(1, 5))]
+    return {case.case.id: case for case in made}
+
+
+def items(known: dict[str, SealedCase]) -> list[Item]:
+    """One approved item of every kind, the first hostile in its words, the second in Chinese."""
+    one, other, deep, *visits = known
+    choices = (
+        Choice(text="glioblastoma", feedback="Its ring is thick & irregular."),
+        Choice(text="brain abscess <b>", feedback="Its ring is thin; its core is restricted."),
+        Choice(text="metastasis"),
+    )
+    common = {"state": State.APPROVED, "feedback": "A ring\nwith a dark core.", "points": ("Look at the rim.", "Ask for DWI."), "sources": ("Osborn's Brain, 2017.",), "pathology": "glioblastoma", "author": "a teacher"}  # fmt: skip
+    shown = tuple(visits[place] for place in (2, 0, 3, 1))
+    return [
+        ChoiceItem(id=_id(Kind.DIAGNOSIS, one), kind=Kind.DIAGNOSIS, stem=HOSTILE, cases=(one,), choices=choices, key=1, **common),
+        ChoiceItem(
+            id=_id(Kind.FINDING, deep), kind=Kind.FINDING, stem="最可能的诊断是什么？病灶 ≥ 20 mm。", cases=(deep,), language="zh", key=0,
+            choices=(Choice(text="胶质母细胞瘤", feedback="环形强化，壁厚而不规则。"), Choice(text="脑脓肿")), **common,
+        ),
+        ChoiceItem(
+            id=_id(Kind.COMPARE, one, other), kind=Kind.COMPARE, stem="Which lesion is larger?", cases=(one, other), key=0,
+            choices=(Choice(text="the first"), Choice(text="the second")), **common,
+        ),
+        LocaliseItem(id=_id(Kind.LOCALISE, one), stem="Where is the lesion?", cases=(one,), tolerance_mm=3, **common),
+        SizeItem(id=_id(Kind.SIZE, one), stem="How long is it?", cases=(one,), key_mm=28.75, tolerance_mm=3, **common),
+        OrderItem(id=_id(Kind.ORDER, *shown), stem="Which came first?", cases=shown, key=tuple(visits), **common),
+        FreeTextItem(
+            id=_id(Kind.FREE_TEXT, one), stem="Name the diagnosis.", cases=(one,),
+            expected=(Expected(name="diagnosis", ways=("glioblastoma", "GBM*")),),
+            against=(Expected(name="diagnosis", ways=("no glioblastoma",)),), **common,
+        ),
+        FreeTextItem(
+            id=_id(Kind.FREE_TEXT, other), stem="Describe the finding.", cases=(other,),
+            expected=(
+                Expected(name="diagnosis", ways=("glioblastoma",), weight=2),
+                Expected(name="side", ways=("left", "left-sided")),
+            ),
+            against=(Expected(name="side", ways=("right",)),), **common,
+        ),
+    ]  # fmt: skip
+
+
+def removed() -> SealedCase:
+    """A case out of which a lesion was taken: the lesion is on its twin."""
+    request = request_of(task=Task.REMOVE).model_copy(update={"mask": MaskSpec.from_array(cases_mask())})
+    return case_of(request)
+
+
+def cases_mask() -> np.ndarray:
+    """The outline of the phantom's lesion."""
+    from tests.exchange.dicom_support import flag
+
+    return flag()
+
+
+def _id(kind: Kind, *shown: str) -> str:
+    return item_id(kind, shown)
