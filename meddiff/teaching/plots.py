@@ -72,9 +72,9 @@ def wright_map(abilities: Sequence[float], difficulties: Sequence[tuple[str, flo
         return TOP + (most - logit) / (most - least) * (high - TOP - BOTTOM)
 
     parts = []
-    for logit in range(least, most + 1, max(1, (most - least) // 8)):
-        parts.append(f'<line x1="{LEFT}" x2="{middle}" y1="{y(logit):.1f}" y2="{y(logit):.1f}" {_GRID}/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y(logit) + 3.5:.1f}" text-anchor="end">{_signed(logit)}</text>')
+    for tick in range(least, most + 1, max(1, (most - least) // 8)):
+        parts.append(f'<line x1="{LEFT}" x2="{middle}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" {_GRID}/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y(tick) + 3.5:.1f}" text-anchor="end">{_signed(tick)}</text>')
     counts, edges = np.histogram(abilities, bins=np.arange(least, most + 0.25, 0.5))
     for count, low, up in zip(counts, edges[:-1], edges[1:], strict=True):
         long = (middle - LEFT - 6) * count / counts.max()
