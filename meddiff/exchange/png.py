@@ -47,20 +47,21 @@ def eight_bits(sealed: SealedImage, like: SealedImage | None = None) -> np.ndarr
     return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
 
 
-def screen_bytes(sealed: SealedImage, like: SealedImage | None = None) -> bytes:
+def screen_bytes(sealed: SealedImage, like: SealedImage | None = None, record: bool = True) -> bytes:
     """A sealed image as the bytes of an 8-bit PNG: what browsers, slides and paper show of 16 bits is the upper ones alone.
 
     Args:
         like: as in `eight_bits`.
+        record: as in `provenance.png_text`.
 
     Raises:
         MedDiffError: not sealed.
     """
     sealed = require_sealed(sealed)
     shown = eight_bits(sealed, like)
-    record = sealed.provenance.model_copy(update={"sealed_sha256": pixel_sha256(shown)})
+    told = sealed.provenance.model_copy(update={"sealed_sha256": pixel_sha256(shown)})
     buffer = io.BytesIO()
-    Image.fromarray(shown).save(buffer, format="PNG", pnginfo=png_text(record, sealed.spacing_mm, sealed.box))
+    Image.fromarray(shown).save(buffer, format="PNG", pnginfo=png_text(told, sealed.spacing_mm, sealed.box, record))
     return buffer.getvalue()
 
 

@@ -30,14 +30,22 @@ PRIVATE_ELEMENT = 0x01
 CONTENT_ELEMENT = 0x02  # SHA-256 of what the data set shows, as it left
 
 
-def png_text(provenance: Provenance, spacing_mm: tuple[float, float], box: StampBox) -> PngInfo:
-    """Text chunks of a picture: the notice under standard keywords, the whole record under ours (iTXt, UTF-8)."""
+def png_text(
+    provenance: Provenance, spacing_mm: tuple[float, float], box: StampBox, record: bool = True
+) -> PngInfo:
+    """Text chunks of a picture: the notice under standard keywords, the whole record under ours (iTXt, UTF-8).
+
+    Args:
+        record: False for a picture that asks a question: its record holds the answer. The notice, the stamp and the invisible mark
+            stay, and the mark leads to the case.
+    """
     info = PngInfo()
     info.add_text("Comment", provenance.notice)
     info.add_text("Software", provenance.software)
     info.add_text("Source", f"synthetic, {provenance.pack} {provenance.pack_sha256[:12]}")
-    record = {"provenance": provenance.model_dump(mode="json"), "spacing_mm": spacing_mm, "stamp": vars(box)}
-    info.add_itxt(RECORD, json.dumps(record, sort_keys=True, ensure_ascii=False))
+    if record:
+        told = {"provenance": provenance.model_dump(mode="json"), "spacing_mm": spacing_mm, "stamp": vars(box)}
+        info.add_itxt(RECORD, json.dumps(told, sort_keys=True, ensure_ascii=False))
     return info
 
 

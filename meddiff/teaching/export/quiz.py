@@ -36,7 +36,7 @@ class Picture:
         sealed: what it shows.
         alternative: what stands where it cannot be seen.
         like: 16 bits are shown at this picture's window.
-        data: an 8-bit PNG with its provenance, made of `sealed`.
+        data: an 8-bit PNG made of `sealed`, with its notice and without its record, which holds the answer.
 
     Raises:
         MedDiffError: not sealed.
@@ -48,7 +48,7 @@ class Picture:
     data: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "data", screen_bytes(self.sealed, self.like))
+        object.__setattr__(self, "data", screen_bytes(self.sealed, self.like, record=False))
 
     @property
     def name(self) -> str:
