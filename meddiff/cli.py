@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from meddiff.case import Clinical, Findings, MaskSpec, Measurement, MedDiffError, Plane, Request, Sex, Status, Task
+from meddiff.teaching import commands as teaching
 
 if TYPE_CHECKING:
     from meddiff.imaging.read import Slice
@@ -246,6 +247,7 @@ def parser() -> argparse.ArgumentParser:
     train = verbs.add_parser(
         "train", help="run a training recipe", description="Run a training recipe; docs/training.md tells the order."
     )
+    teaching.add_parsers(verbs)
     recipes = train.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
     for name, what in RECIPES.items():
         # The recipes' own arguments need their modules, and torch with them: only the one that is asked for is loaded.

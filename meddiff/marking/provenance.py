@@ -30,9 +30,7 @@ PRIVATE_ELEMENT = 0x01
 CONTENT_ELEMENT = 0x02  # SHA-256 of what the data set shows, as it left
 
 
-def png_text(
-    provenance: Provenance, spacing_mm: tuple[float, float], box: StampBox, record: bool = True
-) -> PngInfo:
+def png_text(provenance: Provenance, spacing_mm: tuple[float, float], box: StampBox, record: bool = True) -> PngInfo:
     """Text chunks of a picture: the notice under standard keywords, the whole record under ours (iTXt, UTF-8).
 
     Args:

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 Verbs = Any  # what `ArgumentParser.add_subparsers` gives; argparse has no public name for it
 SHORT = 70  # letters of a stem in a list
+FORMATS = (
+    "moodle",
+    "qti21",
+    "qti30",
+    "anki",
+    "pdf",
+    "slides",
+    "table",
+)  # of teaching.export, which takes a second to import
 
 
 def add_parsers(verbs: Verbs) -> tuple[Verbs, Verbs]:
@@ -58,6 +67,9 @@ def _quiz_parser(verbs: Verbs) -> Verbs:
     )
     copied = _act(acts, "copy", "keep a quiz again as one of its own", quiz=True, who=True)
     copied.add_argument("--title", default="", help="of the copy")
+    out = _act(acts, "export", "write a quiz for a course system, as cards, on paper or as slides", quiz=True)
+    out.add_argument("--format", choices=FORMATS, action="append", help="may be given several times (default moodle)")
+    out.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder or file (default: here)")
     _act(acts, "delete", "take a quiz out of sight; restore brings it back", quiz=True, who=True)
     _act(acts, "restore", "bring a deleted quiz back", quiz=True, who=True)
     return acts
@@ -66,6 +78,8 @@ def _quiz_parser(verbs: Verbs) -> Verbs:
 def _items_parser(verbs: Verbs) -> Verbs:
     acts = _group(verbs, "items", "look after the items: read, approve, edit, retire")
     listed = _act(acts, "list", "list the items that fit, the newest change first")
+    made = _act(acts, "write", "write drafts of all questions that the bank's accepted cases are good for", who=True)
+    made.add_argument("--seed", type=int, default=0, help="of where the right choice stands (default 0)")
     out = _act(acts, "export", "write the items that fit into a file that can be edited")
     out.add_argument("file", type=Path, metavar="FILE.json")
     for made in (listed, out):
@@ -149,6 +163,13 @@ def _quiz(args: argparse.Namespace, questions: Questions) -> int:
     elif args.do == "copy":
         quiz = quizzes.copy_quiz(questions, args.quiz, args.who, args.title)
         print(f"{quiz.id}  {quiz.title}")
+    elif args.do == "export":
+        from meddiff.bank import Bank
+        from meddiff.teaching.export import export_quiz
+
+        quiz = quizzes.open_quiz(questions, args.quiz)
+        for form in args.format or ["moodle"]:
+            print(export_quiz(quiz.title, questions.items(quiz.items), Bank().open, args.out, form))
     elif args.do == "delete":
         quizzes.delete_quiz(questions, args.quiz, args.who)
         print(f"{args.quiz} deleted; `meddiff quiz restore {args.quiz}` brings it back")
@@ -216,6 +237,12 @@ def _items(args: argparse.Namespace, questions: Questions) -> int:
             print(_line(item))
         if found.total > len(found.items):
             print(f"{len(found.items)} of {found.total}; --offset and --limit reach the others")
+    elif args.do == "write":
+        from meddiff.bank import Bank
+        from meddiff.teaching.from_bank import write_from_bank
+
+        written = write_from_bank(questions, Bank(), args.who, args.seed)
+        print(f"{len(written.new)} new drafts from {written.cases} cases")
     elif args.do == "show":
         _show_item(questions, args.item, args.version)
     elif args.do in ("approve", "retire"):

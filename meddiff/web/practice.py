@@ -15,13 +15,13 @@ import gradio as gr
 
 from meddiff.case import MedDiffError
 from meddiff.conditions.vocabulary import load_pathologies
+from meddiff.teaching.item import ChoiceItem, Item
 from meddiff.web import reading, viewer
 from meddiff.web.charts import days_plot
 from meddiff.web.style import alert, note
 
 if TYPE_CHECKING:  # the database's library is loaded when the tab is opened
     from meddiff.marking.seal import SealedCase, SealedImage
-    from meddiff.teaching.item import Item
     from meddiff.teaching.practice import Progress
     from meddiff.teaching.score import Score
     from meddiff.teaching.store import Questions
@@ -213,7 +213,7 @@ def scored_of(item: Item, said: dict[str, Any], cases: Sequence[SealedCase]) -> 
 
     kind = item.kind.value
     given: dict[str, Any] = {}
-    if hasattr(item, "choices"):
+    if isinstance(item, ChoiceItem):
         given["chosen"] = said["choice"]
     elif kind == "localise" and (spot := spot_of(said["spot"])):
         given["click"] = (spot[0] - 0.5, spot[1] - 0.5)  # from a corner to pixel centres

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from meddiff.case import MedDiffError
 from meddiff.conditions.vocabulary import load_pathologies
+from meddiff.teaching.item import ChoiceItem, Item, LocaliseItem, OrderItem, SizeItem, read_item
 from meddiff.web import reading, viewer
 from meddiff.web.create import sentence_of
 from meddiff.web.practice import pictures_of
@@ -21,7 +23,6 @@ from meddiff.web.style import alert, note
 
 if TYPE_CHECKING:  # the database's library is loaded when the tab is opened
     from meddiff.teaching.blueprint import BlueprintTable
-    from meddiff.teaching.item import Item
     from meddiff.teaching.quiz import Quiz
     from meddiff.teaching.store import Questions
 
@@ -69,24 +70,17 @@ def line_of(item: Item) -> list[str]:
 
 def answer_of(item: Item) -> str:
     """The question as a learner gets it, its key marked, as HTML."""
-    rows = ""
-    if hasattr(item, "choices"):
-        rows = "".join(
-            f"<tr><td>{'✓' if number == item.key else ''}</td><td>{html.escape(choice.text)}</td><td>{html.escape(choice.feedback)}</td></tr>"
-            for number, choice in enumerate(item.choices)
-        )
-    elif item.kind.value == "size":
-        rows = f"<tr><td>✓</td><td>{item.key_mm:.0f} mm</td><td>within {item.tolerance_mm:.0f} mm</td></tr>"  # type: ignore[union-attr]
-    elif item.kind.value == "localise":
-        rows = f"<tr><td>✓</td><td>inside the outline</td><td>or within {item.tolerance_mm:g} mm of it</td></tr>"  # type: ignore[union-attr]
-    elif item.kind.value == "order":
-        letters = " ".join(reading.LETTERS[item.cases.index(case)] for case in item.key)  # type: ignore[union-attr]
-        rows = f"<tr><td>✓</td><td>{letters}</td><td>in order of time</td></tr>"
+    if isinstance(item, ChoiceItem):
+        lines = [("✓" if n == item.key else "", one.text, one.feedback) for n, one in enumerate(item.choices)]
+    elif isinstance(item, SizeItem):
+        lines = [("✓", f"{item.key_mm:.0f} mm", f"within {item.tolerance_mm:.0f} mm")]
+    elif isinstance(item, LocaliseItem):
+        lines = [("✓", "inside the outline", f"or within {item.tolerance_mm:g} mm of it")]
+    elif isinstance(item, OrderItem):
+        lines = [("✓", " ".join(reading.LETTERS[item.cases.index(case)] for case in item.key), "in order of time")]
     else:
-        rows = "".join(
-            f"<tr><td>✓</td><td>{html.escape(one.name)}</td><td>{html.escape(', '.join(one.ways))}</td></tr>"
-            for one in item.expected  # type: ignore[union-attr]
-        )
+        lines = [("✓", one.name, ", ".join(one.ways)) for one in item.expected]
+    rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
     points = "".join(f"<li>{html.escape(point)}</li>" for point in item.points)
     return (
         f'<div class="md-question"><p class="md-hint">{item.id}, version {item.version}, {item.state.value}</p><p class="stem">{html.escape(item.stem)}</p>'
@@ -134,18 +128,6 @@ def blueprint_table(table: BlueprintTable) -> str:
 # ---------------------------------------------------------------- logic between the form and the store
 
 
-def write_from_bank(questions: Questions) -> tuple[int, int]:
-    """Writes questions of all accepted cases of the bank that its reviewers did not reject; new ones, and cases looked at."""
-    from meddiff.bank import Bank, Review, Search
-    from meddiff.teaching.quality import balanced
-    from meddiff.teaching.write import items_of
-
-    found = Bank().find(Search(status="accepted", limit=None)).entries
-    cases = [entry.case for entry in found if entry.review is not Review.REJECTED]
-    items = [item for case in cases for item in items_of(case)]
-    return len(questions.add(balanced(items, 0)).new), len(cases)
-
-
 def edited(item: Item, stem: str, feedback: str, points: str, choices: Sequence[Sequence[Any]], number: float) -> Item:
     """An item with other words.
 
@@ -157,12 +139,10 @@ def edited(item: Item, stem: str, feedback: str, points: str, choices: Sequence[
         MedDiffError: more or less than one right choice.
         ValidationError: words or numbers that an item cannot have.
     """
-    from meddiff.teaching.item import read_item
-
     told: dict[str, Any] = item.model_dump(mode="json")
     told |= {"stem": stem.strip(), "feedback": feedback.strip()}
     told["points"] = [line.strip() for line in points.splitlines() if line.strip()]
-    if hasattr(item, "choices"):
+    if isinstance(item, ChoiceItem):
         rows = [row for row in choices if str(row[1] or "").strip()]
         right = [n for n, row in enumerate(rows) if str(row[0]).strip().lower() in ("true", "✓", "x", "1", "yes")]
         if len(right) != 1:
@@ -177,12 +157,10 @@ def edited(item: Item, stem: str, feedback: str, points: str, choices: Sequence[
             for row in rows
         ]
         told["key"] = right[0]
-    elif item.kind.value == "size":
+    elif isinstance(item, SizeItem):
         told["key_mm"] = number
-    elif item.kind.value == "localise":
+    elif isinstance(item, LocaliseItem):
         told["tolerance_mm"] = number
-    import json
-
     return read_item(json.dumps(told))
 
 
@@ -338,13 +316,16 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
     def written(desk_now: Desk, *wanted: Any) -> dict[Any, Any]:
         try:
-            new, cases = write_from_bank(store())
+            from meddiff.bank import Bank
+            from meddiff.teaching.from_bank import write_from_bank
+
+            made = write_from_bank(store(), Bank())
         except (MedDiffError, ValidationError) as error:
             return complain(notice, error)
         updates = listed(desk_now, *wanted)
         words = (
-            f"{new} new questions from {cases} accepted cases; they are drafts until you approve them."
-            if cases
+            f"{len(made.new)} new questions from {made.cases} accepted cases; they are drafts until you approve them."
+            if made.cases
             else "The bank has no accepted case yet: make some in Create and keep them, or take in the starter bank in the Case bank tab."
         )
         return {**updates, notice: note(words)}
@@ -365,11 +346,13 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         outlines = [case.mask if role == "case" else None for case, (_, role) in zip(cases, item.shown, strict=True)]
         rows = (
             [[n == item.key, c.text, c.feedback] for n, c in enumerate(item.choices)]
-            if hasattr(item, "choices")
+            if isinstance(item, ChoiceItem)
             else []
         )
-        value = {"size": getattr(item, "key_mm", 0), "localise": getattr(item, "tolerance_mm", 0)}.get(item.kind.value)
-        words = "True size in mm" if item.kind.value == "size" else "Right within so many mm"
+        value = (
+            item.key_mm if isinstance(item, SizeItem) else item.tolerance_mm if isinstance(item, LocaliseItem) else None
+        )
+        words = "True size in mm" if isinstance(item, SizeItem) else "Right within so many mm"
         return {
             desk: desk_now,
             bench: gr.update(visible=True),
