@@ -67,3 +67,15 @@ def readings_of(plan: Plan, rate: Rate, seed: int = 0) -> list[Reading]:
 def suspect(score: float) -> dict:
     """A suspicion on the scale of ten, from a score of any size: below 0 real, above it made."""
     return {"ai_suspected": bool(score > 0), "confidence": int(np.clip(np.ceil(abs(score)), 1, 5))}
+
+
+SPREAD = 2.0  # of a reader's suspicion
+
+
+def guess(arm: str, rng: np.random.Generator) -> dict:
+    return suspect(rng.normal(0, SPREAD))
+
+
+def separated(by: float) -> Rate:
+    """Suspicion of made pictures lies `by` spreads above that of real ones."""
+    return lambda arm, rng: suspect(rng.normal(by * SPREAD * (0.5 if arm != "real" else -0.5), SPREAD))

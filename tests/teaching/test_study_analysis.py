@@ -11,22 +11,22 @@ from scipy.stats import mannwhitneyu, norm
 from meddiff.case import MedDiffError
 from meddiff.teaching.study import Question, Source
 from meddiff.teaching.study_analysis import COLUMNS, analyse, cohen_kappa, csv_text, fleiss_kappa, holm, imrmc_text
-from tests.teaching.study_support import READERS, arm_of, paired, plan_of, reading, readings_of, suspect, unpaired
-
-SPREAD = 2.0  # of a reader's suspicion
+from tests.teaching.study_support import (
+    READERS,
+    arm_of,
+    guess,
+    paired,
+    plan_of,
+    reading,
+    readings_of,
+    separated,
+    suspect,
+    unpaired,
+)
 
 
 def sure(arm, rng):
     return suspect(4 if arm != "real" else -4)
-
-
-def guess(arm, rng):
-    return suspect(rng.normal(0, SPREAD))
-
-
-def separated(by: float):
-    """Suspicion of made pictures lies `by` spreads above that of real ones."""
-    return lambda arm, rng: suspect(rng.normal(by * SPREAD * (0.5 if arm != "real" else -0.5), SPREAD))
 
 
 def rated(question: Question, of_arm: dict[str, int], noise: float = 0.7):
