@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from meddiff.case import Clinical, Findings, MaskSpec, Measurement, MedDiffError, Plane, Request, Sex, Status, Task
 from meddiff.teaching import commands as teaching
+from meddiff.teaching import study_commands
 
 if TYPE_CHECKING:
     from meddiff.imaging.read import Slice
@@ -248,6 +249,8 @@ def parser() -> argparse.ArgumentParser:
         "train", help="run a training recipe", description="Run a training recipe; docs/training.md tells the order."
     )
     teaching.add_parsers(verbs)
+    study = verb("study", "plan, run and analyse a double-blind reader study", study_commands.run)
+    study_commands.add_parsers(study.add_subparsers(dest="do", required=True, metavar="WHAT"))
     recipes = train.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
     for name, what in RECIPES.items():
         # The recipes' own arguments need their modules, and torch with them: only the one that is asked for is loaded.
