@@ -32,6 +32,7 @@ MAY_ENCODE = {
     "web/viewer.py": "a sealed image in eight bits",
     "diffusion": "weights",
     "conditions": "outlines",
+    "teaching/export/slides.py": "a presentation of pictures that the PNG writer made",
 }
 ENCODERS = {"save", "save_as", "imwrite", "imsave", "tofile", "savez", "savez_compressed"}
 
@@ -97,6 +98,42 @@ def test_every_writer_of_a_whole_case_refuses_one_whose_picture_or_twin_is_not_s
                     function(SealedCase(whole.case, image, twin, whole.mask), **given)
     assert {"write_case", "write_zip", "write_blink", "add_to_coco", "write_sr"} <= seen
     assert not list(tmp_path.rglob("*"))
+
+
+def test_every_export_of_a_quiz_refuses_a_case_whose_picture_or_twin_is_not_sealed(tmp_path):
+    from meddiff.teaching.export import FORMATS, export_quiz
+    from meddiff.teaching.item import Choice, ChoiceItem, Kind, State, item_id
+
+    whole, raw = case_of(), np.zeros((256, 256), np.uint8)
+    shown = (whole.case.id,)
+    item = ChoiceItem(
+        id=item_id(Kind.NORMAL, shown), kind=Kind.NORMAL, stem="Is there a lesion?", cases=shown, state=State.APPROVED,
+        choices=(Choice(text="yes"), Choice(text="no")), key=0,
+    )  # fmt: skip
+    for kind in FORMATS:
+        for image, twin in ((raw, whole.twin), (whole.image, raw), (None, whole.twin)):
+            case = SealedCase(whole.case, image, twin, whole.mask)
+            with pytest.raises(MedDiffError, match="[Ss]ealed"):
+                export_quiz("Quiz", [item], {whole.case.id: case}.__getitem__, tmp_path, kind)
+    assert not list(tmp_path.iterdir())
+
+
+def test_exporters_of_quizzes_never_touch_pixels():
+    """They are given PNG files by `exchange`: none reads an image's pixels, and none has a library that could draw on them."""
+    found, seen = set(), 0
+    for path in sorted((HOUSE / "meddiff" / "teaching" / "export").glob("*.py")):
+        seen += 1
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr == "pixels":
+                found.add(f"{path.name}:{node.lineno} .pixels")
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+                found |= {
+                    f"{path.name}:{node.lineno} {name}"
+                    for name in names
+                    if name.split(".")[0] in ("PIL", "skimage", "cv2")
+                }
+    assert seen > 9 and not found
 
 
 def test_nobody_else_turns_arrays_into_picture_files():

@@ -11,7 +11,7 @@ from PIL import Image
 from meddiff.case import Finding, Findings, MedDiffError, Plane, Provenance, Request, pixel_sha256
 from meddiff.exchange import WRITERS, write_dicom, write_mask_nifti, write_mask_png, write_nifti, write_png
 from meddiff.exchange.atomic import write_atomic
-from meddiff.exchange.png import read_png_record
+from meddiff.exchange.png import eight_bits, read_png_record, screen_bytes
 from meddiff.imaging.read import read_image
 from meddiff.marking import seal
 
@@ -41,6 +41,24 @@ def test_png_gives_pixels_and_record_back(sealed, tmp_path):
     assert np.array_equal(np.asarray(Image.open(path)), sealed.pixels)
     assert (record, spacing, box) == (sealed.provenance, sealed.spacing_mm, sealed.box)
     assert "not for diagnosis" in Image.open(path).text["Comment"]
+
+
+def test_a_screen_is_given_eight_bits_with_the_record_of_what_it_shows(sealed, tmp_path):
+    (tmp_path / "a.png").write_bytes(screen_bytes(sealed))
+    shown = np.asarray(Image.open(tmp_path / "a.png"))
+    record, spacing, box = read_png_record(tmp_path / "a.png")
+    assert shown.dtype == np.uint8 and shown.max() == 255 and (spacing, box) == (sealed.spacing_mm, sealed.box)
+    assert record.sealed_sha256 == pixel_sha256(shown) and record.case_id == sealed.provenance.case_id
+    if sealed.pixels.dtype == np.uint8:
+        assert np.array_equal(shown, sealed.pixels)
+    else:
+        order = np.argsort(sealed.pixels, axis=None)
+        assert (np.diff(shown.ravel()[order].astype(int)) >= 0).all()
+
+
+def test_sixteen_bits_are_shown_at_the_window_of_another_picture(phantom):
+    bright, dim = (sealed_of((phantom * top).astype(np.uint16)) for top in (3000, 1500))
+    assert eight_bits(dim, like=bright).max() < 150 < eight_bits(dim).max()
 
 
 def test_dicom_and_nifti_come_back_unflipped_in_their_plane(sealed, tmp_path):

@@ -60,7 +60,7 @@ def export_quiz(title: str, items: Sequence[Item], case_of: CaseOf, folder_or_fi
         raise MedDiffError(f"{format!r} is no format of a quiz: choose among {', '.join(FORMATS)}.")
     quiz, chosen = read_quiz(title, items, case_of), FORMATS[format]
     path = Path(folder_or_file)
-    if path.suffix.lower() != Path(chosen.ending).suffix or path.is_dir():
+    if path.suffix.lower() != f".{chosen.ending.rpartition('.')[2]}" or path.is_dir():
         path = path / f"{_name(quiz.title)}{chosen.ending}"
     data = chosen.write(quiz)
     return write_atomic(path, lambda temporary: temporary.write_bytes(data))

@@ -51,7 +51,8 @@ def closing(question: Question, address: Address) -> str:
 def _image(picture: Picture, address: Address) -> str:
     width, height = picture.size
     source, alternative = escape(address(picture)), escape(picture.alternative)
-    return f'<img src="{source}" alt="{alternative}" width="{width}" height="{height}">'
+    style = "display:block;max-width:100%;height:auto"  # narrower on a phone, and the outline with it
+    return f'<img src="{source}" alt="{alternative}" width="{width}" height="{height}" style="{style}">'
 
 
 def _lines(outline: tuple[Polygon, ...], picture: Picture) -> str:
@@ -62,10 +63,11 @@ def _lines(outline: tuple[Polygon, ...], picture: Picture) -> str:
         f'<polygon points="{" ".join(f"{x},{y}" for x, y in polygon)}" fill="none" stroke="{LINE}"/>'
         for polygon in outline
     )
-    style = "position:absolute;left:0;top:0"
-    return f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" style="{style}">{drawn}</svg>'
+    style = "position:absolute;left:0;top:0;width:100%;height:100%"
+    return f'<svg viewBox="0 0 {width} {height}" style="{style}">{drawn}</svg>'
 
 
 def _framed(inside: str, caption: str) -> str:
-    below = f"<br>{escape(caption)}" if caption else ""
-    return f'<div style="display:inline-block;position:relative;margin:4px">{inside}{below}</div>'
+    held = f'<div style="display:inline-block;position:relative">{inside}</div>'
+    below = f"<div>{escape(caption)}</div>" if caption else ""
+    return f'<div style="display:inline-block;margin:4px">{held}{below}</div>'

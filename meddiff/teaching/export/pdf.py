@@ -38,8 +38,8 @@ CHINESE_FONT = Path(__file__).parent / "fonts" / "text-zh.ttf"
 CHINESE, LATIN, BOLD = "MedDiffChinese", "Helvetica", "Helvetica-Bold"
 MARGIN = 20 * mm
 WIDTH = A4[0] - 2 * MARGIN
-ACROSS = {1: 90 * mm, 2: 80 * mm}  # width of a picture by how many stand in a row
-MOST_ACROSS, NARROWEST = 3, 54 * mm
+ASKED = {1: 90 * mm, 2: 80 * mm, 3: 54 * mm}  # width of a picture by how many stand in a row
+IN_KEY = 60 * mm
 WRITING_LINES = 4
 
 
@@ -81,7 +81,9 @@ def _question(question: Question) -> Iterator[Flowable]:
     first, *others = question.item.stem.splitlines()
     yield Paragraph(_set(f"{question.number}. {first}"), _style("heading", language))
     yield from _lines([*others, question.task], language)
-    yield from _row([_Drawn(view.picture) for view in question.views], [v.label for v in question.views], language)
+    across = min(len(question.views), max(ASKED))
+    drawn = [_Drawn(view.picture, ASKED[across]) for view in question.views]
+    yield from _rows(drawn, [view.label for view in question.views], across, language)
     yield from _lines([f"{option.letter}.  {option.text}" for option in question.options], language)
     match question.item:
         case SizeItem():
@@ -95,7 +97,7 @@ def _question(question: Question) -> Iterator[Flowable]:
 def _key(quiz: Quiz) -> Iterator[Flowable]:
     yield Paragraph(_set(f"{quiz.title}: {quiz.words.key}"), _style("title", quiz.words.language))
     for question in quiz.questions:
-        yield from _answer(question)
+        yield KeepTogether(list(_answer(question)))
         yield Spacer(0, 6 * mm)
 
 
@@ -110,8 +112,8 @@ def _answer(question: Question) -> Iterator[Flowable]:
     )
     yield from _headed(question.scheme, language)
     yield from _lines(item.feedback.splitlines(), language)
-    shown = question.explained
-    yield from _row([_Drawn(one.picture, one.outline) for one in shown], [one.caption for one in shown], language)
+    drawn = [_Drawn(one.picture, IN_KEY, one.outline) for one in question.explained]
+    yield from _rows(drawn, [one.caption for one in question.explained], 2, language)
     yield from _headed(question.lessons, language)
     yield from _lines([f"{item.id} v{item.version}; {', '.join(item.cases)}"], language, "small")
 
@@ -126,32 +128,28 @@ def _headed(parts: Iterable[tuple[str, tuple[str, ...]]], language: Language) ->
         yield from _lines([f"- {line}" for line in lines], language)
 
 
-def _row(pictures: Sequence[_Drawn], captions: Sequence[str], language: Language) -> Iterator[Flowable]:
-    """Pictures side by side, `MOST_ACROSS` in a row, each above its caption."""
+def _rows(pictures: Sequence[_Drawn], captions: Sequence[str], across: int, language: Language) -> Iterator[Flowable]:
+    """Pictures side by side, `across` in a row, each above its caption."""
     if not pictures:
         return
-    width = ACROSS.get(len(pictures), NARROWEST)
-    cells = [
-        [picture.of_width(width), *_lines([caption], language, "caption")]
-        for picture, caption in zip(pictures, captions, strict=True)
+    cells: list[list[Flowable]] = [
+        [picture, *_lines([caption], language, "caption")] for picture, caption in zip(pictures, captions, strict=True)
     ]
-    across = min(len(cells), MOST_ACROSS)
     parts = [cells[start : start + across] for start in range(0, len(cells), across)]
     rows = [[*row, *[""] * (across - len(row))] for row in parts]
-    yield Table(rows, colWidths=[width + 4 * mm] * across, hAlign="LEFT", style=[("LEFTPADDING", (0, 0), (-1, -1), 0), ("VALIGN", (0, 0), (-1, -1), "TOP")])  # fmt: skip
+    style = [("LEFTPADDING", (0, 0), (-1, -1), 0), ("VALIGN", (0, 0), (-1, -1), "TOP")]
+    yield Table(rows, colWidths=[pictures[0].width + 4 * mm] * across, hAlign="LEFT", style=style)
+    yield Spacer(0, 2 * mm)
 
 
 class _Drawn(Flowable):
     """A sealed picture at a width in points, and an outline as lines over it."""
 
-    def __init__(self, picture: Picture, outline: tuple[Polygon, ...] = ()) -> None:
+    def __init__(self, picture: Picture, width: float, outline: tuple[Polygon, ...] = ()) -> None:
         super().__init__()
         self.picture, self.outline = picture, outline
-
-    def of_width(self, width: float) -> _Drawn:
-        columns, rows = self.picture.size
+        columns, rows = picture.size
         self.width, self.height = width, width * rows / columns
-        return self
 
     def wrap(self, *_: float) -> tuple[float, float]:
         return self.width, self.height
@@ -178,6 +176,7 @@ def _style(kind: str, language: Language) -> ParagraphStyle:
     bold = kind in ("title", "heading", "label")
     return ParagraphStyle(
         f"{kind}-{language}", fontName=BOLD if bold else LATIN, fontSize=size, leading=size * 1.35, spaceAfter=size * 0.3,
+        spaceBefore=size * 0.3 if kind == "caption" else 0,
         wordWrap="CJK" if language == "zh" else None, splitLongWords=1,
     )  # fmt: skip
 

@@ -1,9 +1,13 @@
 """What the tests of exports share: approved items of every kind, on sealed cases of the phantom."""
 
-import numpy as np
+import io
 
-from meddiff.case import MaskSpec, Task
+import numpy as np
+from PIL import Image
+
+from meddiff.case import Provenance, pixel_sha256
 from meddiff.marking import SealedCase
+from meddiff.marking.provenance import read_png
 from meddiff.teaching.item import (
     Choice,
     ChoiceItem,
@@ -26,15 +30,14 @@ NOTICE = "Synthetic images. Not for diagnosis."
 NOTICE_ZH = "合成图像，不得用于诊断。"
 
 
-def seeded(seed: int, **changes) -> SealedCase:
+def seeded(seed: int, kind: type = np.uint8) -> SealedCase:
     """A case of the phantom with the flag; another seed is another id."""
-    return case_of(request_of(**changes).model_copy(update={"seed": seed}))
+    return case_of(request_of().model_copy(update={"seed": seed}), kind)
 
 
 def cases() -> dict[str, SealedCase]:
     """Sealed cases by id: two with lesions, one of 16 bits, and four visits of a series."""
-    deep = case_of(request_of().model_copy(update={"seed": 12}), np.uint16)
-    made = [seeded(10), seeded(11), deep, *(visit_of(number) for number in range(1, 5))]
+    made = [seeded(10), seeded(11), seeded(12, np.uint16), *(visit_of(number) for number in range(1, 5))]
     return {case.case.id: case for case in made}
 
 
@@ -77,17 +80,31 @@ def items(known: dict[str, SealedCase]) -> list[Item]:
     ]  # fmt: skip
 
 
-def removed() -> SealedCase:
-    """A case out of which a lesion was taken: the lesion is on its twin."""
-    request = request_of(task=Task.REMOVE).model_copy(update={"mask": MaskSpec.from_array(cases_mask())})
-    return case_of(request)
+def winding(polygon, x, y) -> np.ndarray:
+    """How often a polygon goes round each point: Sunday's rule (geomalgorithms.com, a03), as Moodle's shapes.php has it."""
+    turns = np.zeros(np.shape(x), int)
+    for (x0, y0), (x1, y1) in zip(polygon, [*polygon[1:], polygon[0]], strict=True):
+        left = (x1 - x0) * (y - y0) - (x - x0) * (y1 - y0)
+        turns += ((y0 <= y) & (y1 > y) & (left > 0)).astype(int) - ((y0 > y) & (y1 <= y) & (left < 0))
+    return turns
 
 
-def cases_mask() -> np.ndarray:
-    """The outline of the phantom's lesion."""
-    from tests.exchange.dicom_support import flag
+def centres(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of the centre of each pixel [H, W], where a pixel is one wide."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return columns + 0.5, rows + 0.5
 
-    return flag()
+
+def pixels_of(data: bytes) -> np.ndarray:
+    """Pixels of a PNG."""
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def provenance_of(data: bytes) -> Provenance:
+    """The record in a PNG; an error where it carries none, or its pixels are not those that the record names."""
+    _, record, _, _ = read_png(data, "a picture")
+    assert pixel_sha256(pixels_of(data)) == record.sealed_sha256
+    return record
 
 
 def _id(kind: Kind, *shown: str) -> str:
