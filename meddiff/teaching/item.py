@@ -17,6 +17,9 @@ from pydantic import Field, TypeAdapter, model_validator
 from meddiff.case import MedDiffError, Record
 
 LEAST_CHOICES, MOST_CHOICES = 2, 6
+Role = Literal["case", "twin"]  # as `Provenance.role`; the twin has the same anatomy and no lesion
+CASE: Role = "case"
+TWIN: Role = "twin"
 
 
 class Kind(StrEnum):
@@ -59,6 +62,7 @@ class _Item(Record):
         version: counts edits, from 1.
         stem: the question, one or more sentences.
         cases: ids of the cases shown, in the order shown.
+        roles: which picture of each of `cases` is shown, the case or its twin; empty: the case of each.
         feedback: told to everybody after the answer.
         points: teaching points, after the feedback.
         sources: of points and feedback.
@@ -72,6 +76,7 @@ class _Item(Record):
     state: State = State.DRAFT
     stem: Annotated[str, Field(min_length=1, max_length=2000)]
     cases: Annotated[tuple[str, ...], Field(min_length=1, max_length=40)]
+    roles: tuple[Role, ...] = ()
     feedback: Annotated[str, Field(max_length=4000)] = ""
     points: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
@@ -79,6 +84,17 @@ class _Item(Record):
     difficulty: Annotated[float | None, Field(ge=0, le=1)] = None
     language: Literal["en", "zh"] = "en"
     author: str = ""
+
+    @model_validator(mode="after")
+    def _a_role_each(self) -> _Item:
+        if self.roles and len(self.roles) != len(self.cases):
+            raise ValueError(f"{len(self.cases)} cases are shown with {len(self.roles)} roles: give one each, or none")
+        return self
+
+    @property
+    def shown(self) -> tuple[tuple[str, Role], ...]:
+        """The pictures, in the order shown: id of the case, and which of its two."""
+        return tuple(zip(self.cases, self.roles or (CASE,) * len(self.cases), strict=True))
 
 
 class ChoiceItem(_Item):
