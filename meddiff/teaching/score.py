@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from meddiff.case import MaskSpec, MedDiffError, Record
 from meddiff.synthesis.check import dice
@@ -37,13 +37,13 @@ class Answer(Record):
     item: str
     version: Annotated[int, Field(ge=1)] = 1
     chosen: Annotated[int, Field(ge=0)] | None = None
-    click: tuple[float, float] | None = None
+    click: tuple[FiniteFloat, FiniteFloat] | None = None
     outline: MaskSpec | None = None
     text: Annotated[str, Field(max_length=4000)] = ""
     order: tuple[str, ...] = ()
     size_mm: Annotated[float, Field(ge=0, le=1000)] | None = None
     confidence: Annotated[float, Field(ge=0, le=1)] | None = None
-    seconds: Annotated[float, Field(ge=0)] | None = None
+    seconds: Annotated[FiniteFloat, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> Answer:

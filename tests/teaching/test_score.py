@@ -148,3 +148,5 @@ def test_what_cannot_be_scored_is_told():
         scored(order, order=("a", "a"))
     with pytest.raises(ValueError, match="chosen and text are given: answer in one way"):
         Answer(item=item.id, chosen=1, text="glioma")
+    with pytest.raises(ValueError, match="finite"):
+        Answer(item=item.id, click=(float("nan"), 1))
