@@ -71,6 +71,27 @@ class LookAlike(Record):
     apart: str
 
 
+class NextStep(Record):
+    """Something that may be done next, and why it is the best or not."""
+
+    text: Annotated[str, Field(min_length=1, max_length=300)]
+    best: bool = False
+    why: Phrase
+
+
+class NextSteps(Record):
+    """What to do next where this pathology is likely: one best step, and steps that are taken for it."""
+
+    source: Phrase
+    steps: Annotated[tuple[NextStep, ...], Field(min_length=3, max_length=6)]
+
+    @model_validator(mode="after")
+    def _one_best(self) -> NextSteps:
+        if (count := sum(step.best for step in self.steps)) != 1:
+            raise ValueError(f"{count} steps are marked best: mark one")
+        return self
+
+
 class Pathology(Record):
     """A disease with its looks. Weights are shares of cases as textbooks describe them, for drawing; not epidemiology."""
 
@@ -79,6 +100,7 @@ class Pathology(Record):
     name_zh: str = ""
     synonyms: tuple[Phrase, ...] = ()
     rarity: Phrase
+    covers: tuple[str, ...] = ()  # pathologies that may be called by this name too: neither is wrong for the other
     drawn_as: Literal["meningioma", "glioma", "pituitary_tumor"]  # the trained type nearest in look
     drawn_note: str = ""  # what the drawing cannot show of this disease
     looks: dict[str, Phrase]  # sequence -> description; "planes" says which plane shows what best
@@ -90,6 +112,7 @@ class Pathology(Record):
     look_alikes: tuple[LookAlike, ...]
     course: Phrase
     growth: Growth  # the same as numbers: the laws it follows, the first by default, and how fast it can change
+    next_steps: NextSteps | None = None
     teaching_points: Phrases
     sources: Phrases
 
@@ -163,6 +186,9 @@ def load_pathologies(folder: Path | None = None) -> dict[str, Pathology]:
                 raise MedDiffError(f"{key}.yaml, field look_alikes: {key!r} cannot be its own look-alike.")
             if other.key not in found:
                 raise MedDiffError(f"{key}.yaml, field look_alikes: there is no pathology {other.key!r}.")
+        for covered in pathology.covers:
+            if covered == key or covered not in found:
+                raise MedDiffError(f"{key}.yaml, field covers: {covered!r} is not another pathology.")
     return found
 
 

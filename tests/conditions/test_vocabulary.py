@@ -27,6 +27,12 @@ def test_each_has_what_a_teacher_needs():
             assert abs(sum(weights.values()) - 1) < 1e-6, key
 
 
+def test_each_says_what_to_do_next_and_that_it_is_an_estimate():
+    for key, pathology in load_pathologies().items():
+        assert pathology.next_steps and pathology.next_steps.source == ESTIMATE, key
+        assert len(pathology.next_steps.steps) == 4, key
+
+
 def test_no_synonym_stands_for_two_pathologies():
     seen: dict[str, str] = {}
     for key, pathology in load_pathologies().items():
@@ -91,6 +97,13 @@ def test_broken_yaml_is_named(tmp_path):
             "{law: stable}",
             r"the law 'stable' stands there twice",
         ),
+        (
+            "pathologies/glioma.yaml",
+            "best: true",
+            "best: false",
+            r"glioma\.yaml, field next_steps: .*0 steps are marked best",
+        ),
+        ("pathologies/glioma.yaml", "covers: [", "covers: [sarcoma, ", r"glioma\.yaml, field covers: 'sarcoma'"),
         ("pathologies/germinoma.yaml", "drawn_note: ", "drawn_note: '' #", r"germinoma\.yaml, .*drawn_note is missing"),
     ],
 )

@@ -42,11 +42,19 @@ def test_the_id_is_of_what_is_asked_and_not_of_the_words():
         ({"choices": (Choice(text="glioma"),)}, "at least 2"),
         ({"cases": ()}, "at least 1"),
         ({"id": "IT-1"}, "pattern"),
+        ({"roles": ("twin", "case")}, "1 cases are shown with 2 roles"),
     ],
 )
 def test_an_item_that_cannot_be_answered_is_refused_in_words(changes, words):
     with pytest.raises(ValueError, match=words):
         asked(**changes)
+
+
+def test_an_item_says_which_picture_of_a_case_is_shown():
+    assert asked().shown == (("MD-000000000001", "case"),)
+    twin = asked(roles=("twin",))
+    assert twin.shown == (("MD-000000000001", "twin"),)
+    assert read_item(twin.canonical_json()) == twin
 
 
 def test_what_is_no_item_is_told():
