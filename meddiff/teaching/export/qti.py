@@ -14,6 +14,7 @@ Section and Item Information Model (2012), 1EdTech QTI 3.0 (2022), IMS Content P
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -80,7 +81,8 @@ def _package(quiz: Quiz, version: Version) -> bytes:
 
 
 def _manifest(quiz: Quiz, version: Version) -> Element:
-    root = Element("manifest", {"xmlns": version.packaging, "identifier": "MedDiff-quiz"})
+    digest = hashlib.sha256(quiz.title.encode()).hexdigest()[:12]
+    root = Element("manifest", {"xmlns": version.packaging, "identifier": f"quiz-{digest}"})
     metadata = _add(root, "metadata")
     _add(metadata, "schema").text, _add(metadata, "schemaversion").text = version.schema
     _add(root, "organizations")
@@ -184,7 +186,7 @@ def _interaction(body: Element, question: Question) -> None:
             line = _add(body, "p")
             _add(line, "textEntryInteraction", **told, expectedLength="6").tail = " mm"
         case FreeTextItem():
-            _lists(_add(body, "rubricBlock", view="scorer", use="scoring"), question.scheme)
+            _lists(_add(body, "rubricBlock", view="scorer"), question.scheme)
             made = _add(body, "extendedTextInteraction", **told, expectedLines="6")
             _prompt(made, question)
 
@@ -299,6 +301,8 @@ def _three(old: Element) -> Element:
             return made
     else:
         made = Element(f"qti-{_kebab(old.tag)}", {_kebab(name): value for name, value in old.attrib.items()})
+    if old.tag == "rubricBlock":  # 3.0 asks what it is for, 2.1 does not know the word
+        made.set("use", "scoring" if old.attrib["view"] == "scorer" else "instructions")
     made.text, made.tail = old.text, old.tail
     held = _add(made, "qti-content-body") if old.tag in HOLDS_CONTENT else made
     held.extend(_three(child) for child in old)

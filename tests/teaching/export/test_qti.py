@@ -135,6 +135,13 @@ def test_items_follow_the_order_of_the_standard_and_its_words(package):
                 assert all([package.named(c) for c in held] == ["contentBody"] for held in package.all(root, name))
 
 
+def test_a_rubric_says_what_it_is_for_in_3_0_alone(package):
+    rubrics = [node for root in (package.root("test"), *package.items) for node in package.all(root, "rubricBlock")]
+    wanted = {"candidate": "instructions", "scorer": "scoring"} if package.version == "3.0" else {}
+    assert len(rubrics) == 3
+    assert all(node.get("use") == wanted.get(node.get("view")) for node in rubrics)
+
+
 def test_each_interaction_is_bound_to_the_response_that_it_needs(package):
     seen = []
     for root in package.items:
