@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meddiff.teaching.item import Kind, State
+from meddiff.teaching.item import ChoiceItem, Kind, State
 
 if TYPE_CHECKING:
     from meddiff.teaching.blueprint import BlueprintTable
@@ -236,7 +237,7 @@ def _items(args: argparse.Namespace, questions: Questions) -> int:
         for item in found.items:
             print(_line(item))
         if found.total > len(found.items):
-            print(f"{len(found.items)} of {found.total}; --offset and --limit reach the others")
+            print(f"{len(found.items)} of {found.total}; --offset and --limit reach the others", file=sys.stderr)
     elif args.do == "write":
         from meddiff.bank import Bank
         from meddiff.teaching.from_bank import write_from_bank
@@ -256,7 +257,7 @@ def _items(args: argparse.Namespace, questions: Questions) -> int:
         added = questions.add(read_item_file(args.file), args.who)
         print(f"{len(added.new)} new as drafts, {len(added.there)} were there")
         for item_id in added.differ:
-            print(f"{item_id} is there in other words and stays so; `meddiff items edit` changes it")
+            print(f"{item_id} is there in other words and stays so; `meddiff items edit` changes it", file=sys.stderr)
         return 1 if added.differ else 0
     else:
         items = questions.find(_wanted(args)).items
@@ -287,12 +288,12 @@ def _line(item: Item) -> str:
 
 def _show_item(questions: Questions, item_id: str, version: int | None) -> None:
     item = questions.item(item_id, version)
-    shown = {"state", "version", "id"}
+    shown = {"state", "version", "id"} | ({"key"} if isinstance(item, ChoiceItem) else set())  # marked with a star
     print(f"{item.id}  version {item.version}  {item.state.value}")
     for name, value in item.model_dump(mode="json", exclude=shown).items():
         if name == "choices":
             for number, choice in enumerate(value):
-                mark = "*" if number == getattr(item, "key", None) else " "
+                mark = "*" if isinstance(item, ChoiceItem) and number == item.key else " "
                 print(f"  {mark} {choice['text']}" + (f"  ({choice['feedback']})" if choice["feedback"] else ""))
         elif value not in ("", None, []):
             print(f"  {name}: {_told(value)}")

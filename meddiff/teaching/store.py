@@ -7,7 +7,11 @@ editing makes a new version and a draft of it again, and what was answered stays
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -106,6 +110,7 @@ class Questions:
             self.engine: Engine = engine_of(url)
             if (path := self.engine.url.database) and url.startswith("sqlite"):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._turns = _turns_of(url) if url.startswith("sqlite") else nullcontext()
             self._patiently(lambda: prepare(self.engine))
         except (OSError, ImportError, SQLAlchemyError) as error:
             raise MedDiffError(
@@ -270,7 +275,7 @@ class Questions:
     def write(self, act: Callable[[Session], T]) -> T:
         """Runs `act` in one transaction: all of it or nothing. It may run again, so it changes nothing but the session.
 
-        A locked database is waited for up to `WAIT_SECONDS` and SQLite's own half minute.
+        A locked database is waited for, about two minutes at most; threads of one process take turns (`_Turns`).
 
         Raises:
             MedDiffError: what `act` raises, or the database does not answer; nothing was changed then.
@@ -293,7 +298,7 @@ class Questions:
 
     def _once(self, act: Callable[[Session], T], writes: bool) -> T:
         with self.engine.connect().execution_options(writes=writes) as connection:
-            with Session(connection) as session, connection.begin():
+            with self._turns if writes else nullcontext(), Session(connection) as session, connection.begin():
                 told = act(session)
                 session.flush()
                 return told
@@ -449,6 +454,48 @@ def _url(where: str | Path | None) -> str:
     if isinstance(where, str) and "://" in where:
         return where
     return f"sqlite:///{Path(where).resolve() / 'bank.sqlite'}"
+
+
+class _Turns:
+    """A lock that threads get in the order in which they came; each waits for `seconds` at most.
+
+    SQLite lets waiting writers poll: where a class answers all at once, the unluckiest of them waits for nearly all others.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._guard, self._queue = seconds, threading.Lock(), deque[threading.Lock]()
+
+    def __enter__(self) -> None:
+        mine = threading.Lock()
+        mine.acquire()
+        with self._guard:
+            self._queue.append(mine)
+            if len(self._queue) == 1:
+                return
+        came = False
+        try:
+            came = mine.acquire(timeout=self._seconds)  # until whoever is before lets it go
+        finally:
+            if not came:
+                self._leave(mine)
+        if not came:
+            raise MedDiffError("The database is being written by others all the time: nothing was changed, try again.")
+
+    def __exit__(self, *_: object) -> None:
+        self._leave(self._queue[0])
+
+    def _leave(self, mine: threading.Lock) -> None:
+        with self._guard:
+            first = self._queue[0] is mine
+            self._queue.remove(mine)
+            if first and self._queue:
+                self._queue[0].release()
+
+
+@lru_cache(maxsize=64)
+def _turns_of(url: str) -> _Turns:
+    """Who writes next into an SQLite database, among the threads of this process."""
+    return _Turns(WAIT_SECONDS)
 
 
 def _will_pass(error: BaseException) -> bool:

@@ -130,6 +130,42 @@ def test_a_database_that_stays_locked_is_told_after_a_bounded_wait(impatient, mo
     assert questions.answer(answer).new
 
 
+def test_threads_write_in_the_order_in_which_they_came():
+    turns, came = store._Turns(60), []
+
+    def act(number):
+        with turns:
+            came.append(number)
+
+    threads = [threading.Thread(target=act, args=(number,)) for number in range(8)]
+    with turns:
+        for number, thread in enumerate(threads, 1):
+            thread.start()
+            while len(turns._queue) <= number:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert came == list(range(8))
+
+
+def test_a_thread_whose_turn_does_not_come_gives_up_and_blocks_nobody():
+    turns, told = store._Turns(0.05), []
+
+    def act():
+        try:
+            with turns:
+                told.append("wrote")
+        except MedDiffError as error:
+            told.append(str(error))
+
+    with turns:
+        late = threading.Thread(target=act)
+        late.start()
+        late.join(30)
+    act()
+    assert told[0].endswith("nothing was changed, try again.") and told[1:] == ["wrote"]
+
+
 def test_only_what_was_once_approved_can_be_answered(questions):
     questions.add([made(1)])
     learner = new_learner(questions).id

@@ -32,7 +32,8 @@ def typed(questions, capsys):
         commands.add_parsers(top.add_subparsers(dest="verb", required=True))
         args = top.parse_args([str(word) for word in words])
         code = args.act(args)
-        return code, capsys.readouterr().out
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
 
     return run
 
@@ -76,7 +77,7 @@ def test_items_are_listed_shown_approved_and_retired(questions, typed):
     assert "1 of 2" in typed("items", "list", "--limit", 1)[1]
     shown = typed("items", "show", name)[1]
     assert "  * glioblastoma\n" in shown and "    brain abscess  (Its rim is thin.)" in shown
-    assert "Ann  version 1 approved" in shown
+    assert "Ann  version 1 approved" in shown and "key:" not in shown
 
 
 def test_items_go_out_into_a_file_and_come_back_edited(questions, typed, tmp_path):

@@ -1,9 +1,10 @@
 """A learner is a pseudonym whose data can be had and can be erased, wholly."""
 
 import json
+import sqlite3
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import event, inspect, text
 
 from meddiff.case import MedDiffError
 from meddiff.teaching.answers import Answers
@@ -86,6 +87,13 @@ def test_an_erased_learner_is_nowhere_and_the_others_stay(questions, items):
 
 def test_an_erased_learner_is_not_in_the_files_of_the_database_either(tmp_path):
     questions = Questions(tmp_path)
+
+    @event.listens_for(questions.engine, "connect")
+    def _keep_freed_pages(connection, _record):
+        connection.execute("PRAGMA secure_delete=OFF")  # as SQLite is where it was not built otherwise
+
+    other = sqlite3.connect(tmp_path / "bank.sqlite")  # as long as it is open, the log stays
+    assert other.execute("SELECT count(*) FROM learners").fetchone() == (0,)
     items = approve(questions, [made(1), made(2), made(3)])
     learner = busy(questions, items, "Blue Whale")
 
@@ -96,3 +104,4 @@ def test_an_erased_learner_is_not_in_the_files_of_the_database_either(tmp_path):
     assert found()
     erase_learner(questions, learner)
     assert not found()
+    other.close()
