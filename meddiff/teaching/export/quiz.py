@@ -18,7 +18,17 @@ from meddiff.exchange.png import screen_bytes
 from meddiff.marking.seal import SealedCase, SealedImage, require_sealed
 from meddiff.teaching.export.outline import Point, Polygon, deepest, polygons, within
 from meddiff.teaching.export.words import WORDS, Words
-from meddiff.teaching.item import ChoiceItem, FreeTextItem, Item, LocaliseItem, OrderItem, SizeItem, State
+from meddiff.teaching.item import (
+    TWIN,
+    ChoiceItem,
+    FreeTextItem,
+    Item,
+    LocaliseItem,
+    OrderItem,
+    Role,
+    SizeItem,
+    State,
+)
 
 MOST_EXPLAINED = 2  # cases of an item whose outline and twin are shown in its feedback; more would bury the words
 LONGEST_TITLE = 200
@@ -238,17 +248,17 @@ _STANDING = {
 def _question(number: int, item: Item, cases: dict[str, SealedCase]) -> Question:
     words = WORDS[item.language]
     views = tuple(
-        _view(cases[case], words, words.picture.format(place) if len(item.cases) > 1 else "", len(item.cases))
-        for place, case in enumerate(item.cases, 1)
+        _view(cases[case], role, words, words.picture.format(place) if len(item.cases) > 1 else "", len(item.cases))
+        for place, (case, role) in enumerate(item.shown, 1)
     )
     target = _target(item, [cases[case] for case in item.cases]) if isinstance(item, LocaliseItem) else NOWHERE
     return Question(number, item, words, views, target)
 
 
-def _view(case: SealedCase, words: Words, label: str, beside: int) -> View:
+def _view(case: SealedCase, role: Role, words: Words, label: str, beside: int) -> View:
     image, twin = require_sealed(case.image), require_sealed(case.twin)
     alternative = f"{label}. {words.alternative}" if label else words.alternative
-    picture = Picture(image, alternative)
+    picture = Picture(twin, alternative, like=image) if role == TWIN else Picture(image, alternative)
     if beside > MOST_EXPLAINED or not np.any(case.mask):
         return View(picture, label)
     before = f"{label}: " if label else ""

@@ -47,7 +47,7 @@ def test_a_picture_cannot_be_made_of_pixels(known):
         Picture(next(iter(known.values())).image, "", data=b"")
 
 
-def test_pictures_carry_their_record_and_their_pixels(quiz, known):
+def test_pictures_carry_their_pixels_and_not_their_record_which_holds_the_answer(quiz, known):
     for question in quiz.questions:
         for picture in question.pictures:
             assert provenance_of(picture.data).case_id == picture.sealed.provenance.case_id
@@ -108,3 +108,11 @@ def test_nothing_that_a_learner_reads_before_answering_names_the_answer(quiz):
         for view in question.views:
             told = f"{view.picture.name} {view.picture.alternative} {view.label}".lower()
             assert not any(word in told for word in ("glio", "lesion", "twin", "left", "abscess"))
+
+
+def test_a_twin_is_shown_where_the_item_shows_the_twin(known):
+    case = next(iter(known))
+    asked = items(known)[0].model_copy(update={"roles": ("twin",)})
+    (question,) = read_quiz(TITLE, [asked], known.__getitem__).questions
+    assert provenance_of(question.views[0].picture.data).role == "twin"
+    assert provenance_of(question.views[0].picture.data).case_id == case
