@@ -33,10 +33,9 @@ from meddiff.conditions.carry import stretched
 from meddiff.conditions.growth import fit_population, predict
 from meddiff.conditions.masks import edit_region
 from meddiff.conditions.mass_effect import mass_effect, warp
-from meddiff.conditions.measure import measure_lesion, surrounding
+from meddiff.conditions.measure import dice, measure_lesion, surrounding
 from meddiff.conditions.prompt import read_sentence, write_sentence
 from meddiff.imaging.read import Slice
-from meddiff.synthesis.check import dice
 from meddiff.synthesis.finder import LesionFinder
 from meddiff.synthesis.native import Native, feather, prepare_background
 from meddiff.synthesis.series import AS_CARRIED, CARRY, make_series, plan_of

@@ -16,11 +16,10 @@ import torch
 from skimage.metrics import structural_similarity
 
 from meddiff.case import MaskSpec, Plane, Request, Task
-from meddiff.conditions.measure import largest_piece, longest_diameter_mm
+from meddiff.conditions.measure import dice, largest_piece, longest_diameter_mm
 from meddiff.conditions.prompt import write_sentence
 from meddiff.diffusion.checkpoint import Pack
 from meddiff.imaging.read import Slice
-from meddiff.synthesis.check import dice
 from meddiff.synthesis.finder import TYPES, LesionFinder
 from meddiff.synthesis.native import prepare_background
 from meddiff.synthesis.neighbours import Neighbours

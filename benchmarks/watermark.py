@@ -22,12 +22,11 @@ from PIL import Image
 from scipy import ndimage, stats
 
 from meddiff.case import MaskSpec, Request, Tolerance
-from meddiff.conditions.measure import largest_piece, longest_diameter_mm
+from meddiff.conditions.measure import dice, largest_piece, longest_diameter_mm
 from meddiff.marking import detect
 from meddiff.marking.code import CHANCE, agrees, case_id_of, decoded
 from meddiff.marking.detect import read_mark
 from meddiff.marking.watermark import embed
-from meddiff.synthesis.check import dice
 from meddiff.synthesis.finder import LesionFinder
 from meddiff.synthesis.studio import Studio
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from meddiff.case import Measurement, Plane, Request, Side, Status, Task
-from meddiff.conditions.measure import largest_piece, longest_diameter_mm, measure_lesion
+from meddiff.conditions.measure import dice, largest_piece, longest_diameter_mm, measure_lesion
 from meddiff.synthesis.finder import TYPES, LesionFinder
 from meddiff.synthesis.neighbours import Neighbours
 
@@ -25,12 +25,6 @@ class Verdict:
     status: Status
     reason: str
     score: float  # of attempts that all miss, the highest is kept
-
-
-def dice(first: np.ndarray, second: np.ndarray) -> float:
-    """Dice of two outlines [H, W]; two empty ones agree. Dice, *Ecology* 26, 1945."""
-    total = int(first.sum() + second.sum())
-    return 2 * int((first & second).sum()) / total if total else 1.0
 
 
 def check(

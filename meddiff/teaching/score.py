@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field, FiniteFloat, model_validator
 
 from meddiff.case import MaskSpec, MedDiffError, Record
-from meddiff.synthesis.check import dice
+from meddiff.conditions.measure import dice
 from meddiff.teaching.free_text import Said, hear
 from meddiff.teaching.item import ChoiceItem, FreeTextItem, Item, LocaliseItem, OrderItem, SizeItem
 
