@@ -67,14 +67,14 @@ def build(models: Models, files: Path) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Create"):
                 fields = create.build(models, files)
+            with gr.Tab("Practice") as practice_tab:
+                go_on, learner, before_them = practice.build(files)
             with gr.Tab("Progression"):
                 over_time = progression.build(models, files)
             with gr.Tab("Case bank") as bank_tab:
                 fill, filters, filled = bank.build(files)
             with gr.Tab("Teach") as teach_tab:
                 list_items, wanted, items_listed = teach.build(files)
-            with gr.Tab("Practice") as practice_tab:
-                go_on, learner, before_them = practice.build(files)
             with gr.Tab("Verify"):
                 verify.build(files)
             with gr.Tab("About"):

@@ -54,9 +54,9 @@ footer { display: none !important; }
 .md-top h1 { font-size: 1.45rem; font-weight: 650; margin: 0; letter-spacing: -.01em; }
 .md-top p { margin: 0; color: var(--body-text-color-subdued); flex: 1 1 260px; }
 #md-state { display: flex; justify-content: flex-end; align-items: center; }
-#md-bank, #md-bank * { font-family: inherit !important; }
-#md-bank [role=gridcell] { cursor: pointer; }
-#md-bank .selection-button, #md-bank .cell-menu-button { display: none !important; }
+#md-bank, #md-bank *, #md-teach-list, #md-teach-list *, #md-teach-choices * { font-family: inherit !important; }
+#md-bank [role=gridcell], #md-teach-list [role=gridcell] { cursor: pointer; }
+:is(#md-bank, #md-teach-list) :is(.selection-button, .cell-menu-button) { display: none !important; }
 .md-state { display: inline-flex; align-items: center; gap: 8px; font-size: .9rem; color: var(--body-text-color-subdued); }
 .md-state::before { content: ""; width: 10px; height: 10px; border-radius: 50%; background: #d9a520; flex: none; }
 .md-state.ready::before { background: #2e9e6b; }
@@ -154,6 +154,9 @@ footer { display: none !important; }
 .md-days .all { fill: #94a3b8; opacity: .45; }
 .md-days .right { fill: #2b8f81; }
 .md-question .stem { font-size: 1.08rem; font-weight: 600; margin: 4px 0; }
+@media (max-width: 760px) { .md-keys { display: none; } }
+.md-feedback .md-badge.accepted { background: #d1fae5; color: #065f46; padding: 1px 10px; border-radius: 999px; }
+.md-feedback .md-badge.rejected { background: #fee2e2; color: #991b1b; padding: 1px 10px; border-radius: 999px; }
 .md-feedback h3 { font-size: .95rem; font-weight: 650; margin: 10px 0 2px; }
 .md-feedback ul, .md-question ul, .md-question ol { margin: 4px 0 4px 18px; list-style: revert; }
 .md-timeline text, .md-curve text { font-size: 11px; fill: var(--body-text-color-subdued); text-anchor: middle; }

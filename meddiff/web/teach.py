@@ -186,8 +186,8 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                     )
                 notice = gr.HTML(elem_id="md-teach-notice")
                 table = gr.Dataframe(
-                    headers=["Kind", "Disease", "State", "Difficulty", "Question"], datatype="str", interactive=False, show_label=False,
-                    wrap=True, max_height=520, buttons=[], column_widths=["17%", "19%", "14%", "14%", "36%"], elem_id="md-teach-list",
+                    headers=["Kind", "Disease", "State", "Hard", "Question"], datatype="str", interactive=False, show_label=False,
+                    wrap=True, max_height=520, buttons=[], column_widths=["19%", "20%", "17%", "11%", "33%"], elem_id="md-teach-list",
                 )  # fmt: skip
             with gr.Column(scale=7, min_width=320):
                 with gr.Column(visible=False) as bench:
