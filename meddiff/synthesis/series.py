@@ -90,7 +90,7 @@ class Plan(Record):
         necrosis: share of the area that turns necrotic with size, 0 to 0.8.
         acquisition: 0 (one scanner, one session) to 1: gain, small rotation and noise as real follow-ups have them.
         first_date: ISO 8601, of day 0.
-        redraws: seeds tried again for a lesion, and at a visit, that misses.
+        redraws: seeds tried again for a lesion that misses or whose visits do, and at each visit.
         lesion_seed: of the lesion's look; None: tried from the request's. Filled in when the series is made, as the request is.
     """
 
@@ -223,10 +223,11 @@ def make_series(plan: Plan, studio: Studio, progress: Progress | None = None) ->
         for number, state in enumerate(stage.states, 1):
             attempts.append(_visit(stage, look, state, number, studio))
             tell(0.3 + 0.4 * number / len(stage.states), f"visit {number} of {len(stage.states)}{again}")
-        drawn.append(_Drawn(look.plan, attempts, _r(attempts)))
-        if drawn[-1].follows >= FOLLOWS:
+        missed = sum(_off(attempt) > _allowed_px(attempt.outline, stage.spacing_mm) for attempt in attempts)
+        drawn.append(_Drawn(look.plan, attempts, missed, _r(attempts)))
+        if not missed and drawn[-1].r >= FOLLOWS:
             break
-    best = max(drawn, key=lambda one: one.follows)
+    best = max(drawn, key=lambda one: (-one.missed, one.r))
     tries = [sum(one.attempts[i].tries for one in drawn) for i in range(len(stage.states))]
     attempts = [replace(attempt, tries=count) for attempt, count in zip(best.attempts, tries, strict=True)]
     shown = _shown(stage)
@@ -247,11 +248,12 @@ def make_series(plan: Plan, studio: Studio, progress: Progress | None = None) ->
 
 @dataclass(frozen=True, eq=False)
 class _Drawn:
-    """All visits drawn with one look, the plan that names it, and r of their areas, asked and measured."""
+    """All visits drawn with one look, the plan that names it, how many miss their area, and r of areas asked and measured."""
 
     plan: Plan
     attempts: list[_Attempt]
-    follows: float
+    missed: int
+    r: float
 
 
 def _r(attempts: list[_Attempt]) -> float:
@@ -383,7 +385,7 @@ def _first(asked: Request, studio: Studio) -> tuple[Request, np.ndarray]:
 
 
 def _looks(stage: _Stage, studio: Studio) -> Iterator[_Look]:
-    """Looks to draw the visits with: those that the check accepts as they come, or, where it accepts none, the best first.
+    """Looks to draw the visits with: those that the check accepts as they come, then the others, the best first.
 
     A plan that names its lesion's seed has that one alone.
     """
@@ -401,8 +403,7 @@ def _looks(stage: _Stage, studio: Studio) -> Iterator[_Look]:
             missed.append(look)
         else:
             yield look
-    if len(missed) == stage.plan.redraws + 1:
-        yield from sorted(missed, key=lambda look: -look.score)
+    yield from sorted(missed, key=lambda look: -look.score)
 
 
 def _look(stage: _Stage, seed: int, state: _State, studio: Studio) -> _Look:
@@ -443,19 +444,17 @@ def _state(
 
 
 def _visit(stage: _Stage, look: _Look, state: _State, number: int, studio: Studio) -> _Attempt:
-    """The first attempt at a visit whose area is what the law asks, or the nearest of all."""
-    plan = look.plan
+    """A visit drawn with a look: the first attempt whose area is what the law asks, or the nearest of all."""
     best: _Attempt | None = None
-    tries = plan.redraws + 1 if state.outline.any() else 1
-    for attempt in range(tries):
-        request = _request(plan, stage.spacing_mm, state, number, _seed(plan, attempt))
+    for attempt in range(look.plan.redraws + 1):
+        request = _request(look.plan, stage.spacing_mm, state, number, _seed(look.plan, attempt))
         made = _made(look, request, state, number, studio)
-        outline = _turned(plan, number, state.outline)
+        outline = _turned(look.plan, number, state.outline)
         measured = lesion_by_difference(made.picture, made.twin_picture, outline, look.level)
         tried = _Attempt(request, made, outline, measured, attempt + 1)
         if best is None or _off(tried) < _off(best):
             best = tried
-        if _off(tried) <= _allowed_px(tried.outline, stage.spacing_mm):
+        if _off(tried) <= _allowed_px(outline, stage.spacing_mm):
             break
     assert best is not None
     return replace(best, tries=attempt + 1)
