@@ -320,6 +320,8 @@ def _bank_parser(bank: argparse.ArgumentParser) -> None:
     filters(out)
     taken = act("import", "take in the cases of an exported file; each picture must carry its mark", who=True)
     taken.add_argument("file", type=Path, metavar="FILE.zip")
+    started = act("starter", "take in the cases, questions and quizzes that ship with MedDiff")
+    started.add_argument("folder", type=Path, nargs="?", help="default: casebank/starter beside the code")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -703,6 +705,15 @@ def _bank(args: argparse.Namespace) -> int:
         for line in out.left_out:
             print(f"left out: {line}", file=sys.stderr)
         return 1 if out.left_out else 0
+    elif args.do == "starter":
+        from meddiff.settings import HOUSE
+        from meddiff.teaching.starter import take_in
+        from meddiff.teaching.store import Questions
+
+        came = take_in(args.folder or HOUSE / "casebank" / "starter", bank, Questions())
+        print(f"{came.cases} new cases, {came.items} new questions, {came.quizzes} new quizzes")
+        for why in came.refused:
+            print(f"not taken: {why}", file=sys.stderr)
     else:
         taken = archive.import_bank(bank, args.file, args.who)
         print(f"{len(taken.new)} new, {len(taken.new_version)} with a new version, {len(taken.there)} were there")

@@ -35,7 +35,7 @@ class Models:
         self._state, self._words = "loading", "Loading the model…"
 
     def load_in_background(self) -> None:
-        """Loads the default studio in a thread of its own, once; a failure is told by `state`, never raised."""
+        """Loads the default studio in a thread of its own, once, and the starter into an empty bank; a failure is told by `state`, never raised."""
         if not self._begun.is_set():
             self._begun.set()
             threading.Thread(target=self._load_default, name="model", daemon=True).start()
@@ -43,6 +43,10 @@ class Models:
     def _load_default(self) -> None:
         with contextlib.suppress(MedDiffError):  # `state` tells
             self.studio(*DEFAULT)
+        with contextlib.suppress(MedDiffError, OSError, ValueError):  # a damaged starter keeps nobody from working
+            from meddiff.teaching.starter import take_in_once
+
+            take_in_once()
 
     def studio(self, pack: str, precision: str) -> Studio:
         """The studio of a pack at a precision; waits while it loads.

@@ -326,7 +326,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         words = (
             f"{len(made.new)} new questions from {made.cases} accepted cases; they are drafts until you approve them."
             if made.cases
-            else "The bank has no accepted case yet: make some in Create and keep them, or take in the starter bank in the Case bank tab."
+            else "The bank has no accepted case yet: make some in Create and keep them, or run meddiff bank starter."
         )
         return {**updates, notice: note(words)}
 

@@ -221,7 +221,7 @@ def test_two_processes_that_write_at_once_lose_nothing(bank, url):
 
 
 def test_a_kill_at_any_moment_loses_nothing_that_was_shown_as_kept(bank, url):
-    pauses = np.random.default_rng(0).uniform(0.0, 1.5, 12)
+    pauses = np.random.default_rng(0).uniform(0.0, 1.5, 8)
     shown = []
     for turn in range(0, len(pauses), 4):  # four at once: they also wait for each other when they are killed
         processes = [writer(bank.folder, url, (turn + n) * 100, 6) for n in range(4)]

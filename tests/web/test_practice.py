@@ -1,4 +1,4 @@
-"""Practice in a browser: a code, a question, an answer, feedback with the twin; by mouse and by keys; gone on with after a reload."""
+"""Practice and Teach in a browser: a code, a question, an answer, feedback with the twin; by mouse and by keys; gone on with after a reload."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from meddiff.bank import Bank
 from meddiff.exchange.png import read_png_record
 from meddiff.marking import SealedCase
 from meddiff.teaching.answers import Answers
-from meddiff.teaching.item import Choice, ChoiceItem, Item, Kind, LocaliseItem, OrderItem, SizeItem, item_id
-from meddiff.teaching.store import Questions
+from meddiff.teaching.item import Choice, ChoiceItem, Item, Kind, LocaliseItem, OrderItem, SizeItem, State, item_id
+from meddiff.teaching.quiz import list_quizzes
+from meddiff.teaching.store import ItemSearch, Questions
 from meddiff.web.charts import days_plot
 from meddiff.web.practice import spot_of
 from meddiff.web.reading import path_of, shown
@@ -219,3 +220,59 @@ def test_the_view_answers_to_keys_and_fits_a_phone(page, stocked: list[Item]) ->
     page.keyboard.press("r")
     assert float(page.evaluate(slope)) > 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@in_browser
+def test_an_educator_makes_a_quiz_and_a_learner_takes_it(
+    page, folder: Path, stocked: list[Item], tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    """The last test here: it edits what the others ask."""
+    questions = Questions(folder / "bank")
+
+    # A question is read, edited, approved again.
+    page.get_by_role("tab", name="Teach").click()
+    page.locator("#md-teach-list [role=gridcell]", has_text="Where is the lesion?").first.click()
+    page.locator("#md-teach-item", has_text="inside the outline").wait_for()
+    assert page.locator("#md-teach-room path.outline").count() == 1
+    page.locator("#md-teach-list [role=gridcell]", has_text="most likely diagnosis").first.click()
+    page.locator("#md-teach-item", has_text="brain abscess").wait_for()
+    page.click("#md-teach-edit > button")
+    page.fill("#md-teach-stem textarea", "What is it most likely?")
+    page.fill("#md-teach-who input, #md-teach-who textarea", "Ann")
+    page.click("#md-teach-save")
+    page.locator("#md-teach-notice", has_text="Version 2").wait_for()
+    assert questions.find(ItemSearch(state=State.APPROVED)).total == len(stocked) - 1
+    page.click("#md-teach-approve")
+    page.locator("#md-teach-item", has_text="version 2, approved").wait_for()
+    assert questions.find(ItemSearch(state=State.APPROVED)).total == len(stocked)
+
+    # A quiz is picked, its table read, kept and taken away.
+    page.get_by_role("tab", name="Quizzes").click()
+    page.fill("#md-quiz-title :is(input, textarea)", "Rings")
+    page.fill("#md-quiz-count input", "2")
+    page.locator("#md-quiz-normals input[type=number]").fill("0")
+    page.locator("#md-quiz-normals input[type=number]").press("Tab")
+    page.click("#md-quiz-pick")
+    page.locator("#md-quiz-blueprint", has_text="about").wait_for()
+    page.click("#md-quiz-save")
+    page.locator("#md-quiz-notice .md-note", has_text="Rings is saved").wait_for()
+    (kept,) = list_quizzes(questions)
+    assert kept.quiz.title == "Rings" and len(kept.quiz.items) == 2
+    with page.expect_download() as waiting:
+        page.click("#md-quiz-take")
+    waiting.value.save_as(tmp_path / "quiz.xml")
+    assert (tmp_path / "quiz.xml").read_text(encoding="utf-8").count("<question type=") >= 2
+
+    # A learner takes it, passing over everything, and is told how it went.
+    page.get_by_role("tab", name="Practice").click()
+    page.click("#md-practice-join")
+    page.locator("#md-practice-answer").wait_for()
+    page.click("#md-practice-what input")
+    page.get_by_role("option", name="Quiz: Rings").click()
+    for number in (1, 2):
+        page.locator("#md-practice-stem", has_text=f"question {number} of 2").wait_for()
+        page.click("#md-practice-answer")
+        page.wait_for_selector("#md-practice-feedback .md-badge")
+        page.click("#md-practice-next")
+    page.locator("#md-practice-notice .md-note", has_text="0 of 2 right").wait_for()
+    assert len(questions.answers(Answers(quiz=kept.quiz.id))) == 2
