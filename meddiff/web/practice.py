@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,8 @@ def feedback_of(item: Item, score: Score, due: str) -> str:
     """What the answer was worth and why, teaching points and their sources, as HTML."""
     right = "right" if score.right else "partly right" if score.credit > 0 else "not right"
     look = "accepted" if score.right else "rejected"
-    back = f" It comes back on {due[:10]}." if due else ""
+    today = due[:10] == datetime.now(UTC).date().isoformat()
+    back = "" if not due else " It comes back today." if today else f" It comes back on {due[:10]}."
     points = "".join(f"<li>{html.escape(point)}</li>" for point in item.points)
     sources = " ".join(html.escape(source) for source in item.sources)
     sources = f'<p class="md-hint">{sources}</p>' if sources else ""
