@@ -73,6 +73,7 @@ REACH = 5  # pixels around the outline in which a change counts as the lesion
 DIFFERS = 0.1  # root of the least change, as a share of the range, that shows a lesion
 AREA_OFF, AREA_OFF_MM2 = 0.35, 60.0  # a visit's measured area may miss by the larger of the two
 CARRY = 0.3  # time at which a carried look is lost in noise: later, and it is another lesion; earlier, and it is a stretched copy
+LOOK_PASSES = 5  # of a look, at most: what later passes would add is drawn again at every visit
 AS_CARRIED = 1.0  # guidance of a visit: the look is there already, and should not be drawn harder at every visit
 BACKWARDS = 0.05  # share of the area by which measured areas may go against the law
 FOLLOW_UP = Bounds(elastic_px=0, gamma=0.08, noise=0.015, scale=0, degrees=2.5)  # what real follow-ups differ by
@@ -409,6 +410,7 @@ def _looks(stage: _Stage, studio: Studio) -> Iterator[_Look]:
 def _look(stage: _Stage, seed: int, state: _State, studio: Studio) -> _Look:
     """The lesion drawn into its largest outline."""
     request = _request(stage.plan, stage.spacing_mm, state, 0, seed)
+    request = request.model_copy(update={"steps": min(request.steps, LOOK_PASSES)})
     made = studio.make(request, on_made(state.anatomy, studio))
     verdict = studio.verdict(request, made, state.outline)
     level = change_level(made.picture, made.twin_picture, state.outline)
