@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-import pytest
-import torch
+# Two workers share two cores. Said before torch is loaded, and to the apps that tests start: pixels depend on it in the last bit.
+THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+os.environ["OMP_NUM_THREADS"] = THREADS
 
-from meddiff.settings import settings
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
-torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)  # two workers share two cores
+from meddiff.settings import settings  # noqa: E402
+
+torch.set_num_threads(int(THREADS))
 
 
 @pytest.fixture(scope="session")
