@@ -61,7 +61,7 @@ def address(folder: Path, orthanc: Orthanc) -> Iterator[str]:
             cwd=folder,
         )
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while "is open at" not in (folder / "log").read_text():
             assert app.poll() is None and time.monotonic() < until, (folder / "log").read_text()
             time.sleep(0.2)
@@ -80,7 +80,7 @@ def page(address: str) -> Iterator[object]:
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
         page = browser.new_page(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)  # two workers and their apps share two cores
         page.on("request", lambda request: fetched.append(request.url))
         page.goto(address)
         page.wait_for_selector("#md-create")
