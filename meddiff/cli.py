@@ -267,12 +267,7 @@ def _bank_parser(bank: argparse.ArgumentParser) -> None:
         if case:
             made.add_argument("case", metavar="CASE", help="its id, MD-...")
         if who:
-            made.add_argument(
-                "--who",
-                default=getpass.getuser(),
-                metavar="NAME",
-                help="who does it (default: you, as the computer knows you)",
-            )
+            teaching.add_who(made)
         return made
 
     def filters(made: argparse.ArgumentParser) -> None:

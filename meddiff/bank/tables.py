@@ -20,7 +20,7 @@ one is refused, since what it holds might be lost. Alembic is not needed as long
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
@@ -157,25 +157,48 @@ def prepare(engine: Engine) -> None:
     Raises:
         MedDiffError: the bank is of a newer layout than this software knows.
     """
-    with engine.connect() as connection, connection.begin():
-        if _number(connection) == SCHEMA:
-            return
-    with writing(engine) as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(select(text(f"pg_advisory_xact_lock({_MIGRATING})")))
-        number = _number(connection)  # again: another process may have been first
-        if number > SCHEMA:
-            raise MedDiffError(
-                f"This bank has layout {number} and this MedDiff knows layouts up to {SCHEMA}: update MedDiff."
-            )
-        if number == SCHEMA:
-            return
+
+    def bring(connection: Connection, number: int) -> None:
         if number == 1:
             _add_columns(connection)
         Base.metadata.create_all(connection)
         if number == 1:
             _first_versions(connection)
         connection.execute(insert(SchemaRow).values(number=SCHEMA))
+
+    bring_to(engine, SCHEMA, _number, bring, _MIGRATING, "This bank has")
+
+
+def bring_to(
+    engine: Engine,
+    layout: int,
+    number_of: Callable[[Connection], int],
+    bring: Callable[[Connection, int], None],
+    lock: int,
+    has: str,
+) -> None:
+    """Brings tables to a layout, whichever of several processes comes first; the others wait and find it done.
+
+    Args:
+        number_of: the layout that is there, 0 for none.
+        bring: makes the layout out of the one with that number, in one transaction.
+        lock: of PostgreSQL (an advisory lock), one for each set of tables.
+        has: how the sentence about a newer layout begins: "This bank has".
+
+    Raises:
+        MedDiffError: the tables are of a newer layout.
+    """
+    with engine.connect() as connection, connection.begin():
+        if number_of(connection) == layout:
+            return
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(select(text(f"pg_advisory_xact_lock({lock})")))
+        number = number_of(connection)  # again: another process may have been first
+        if number > layout:
+            raise MedDiffError(f"{has} layout {number} and this MedDiff knows layouts up to {layout}: update MedDiff.")
+        if number != layout:
+            bring(connection, number)
 
 
 @contextmanager

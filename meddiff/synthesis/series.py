@@ -224,8 +224,9 @@ def make_series(plan: Plan, studio: Studio, progress: Progress | None = None) ->
         for number, state in enumerate(stage.states, 1):
             attempts.append(_visit(stage, look, state, number, studio))
             tell(0.3 + 0.4 * number / len(stage.states), f"visit {number} of {len(stage.states)}{again}")
-        missed = sum(_off(attempt) > _allowed_px(attempt.outline, stage.spacing_mm) for attempt in attempts)
-        drawn.append(_Drawn(look.plan, attempts, missed, _r(attempts)))
+        missed = sum(_misses(attempt, stage.spacing_mm) for attempt in attempts)
+        r = _r([float(a.outline.sum()) for a in attempts], [float(a.measured.sum()) for a in attempts])
+        drawn.append(_Drawn(look.plan, attempts, missed, 1.0 if r is None else r))
         if not missed and drawn[-1].r >= FOLLOWS:
             break
     best = max(drawn, key=lambda one: (-one.missed, one.r))
@@ -249,7 +250,7 @@ def make_series(plan: Plan, studio: Studio, progress: Progress | None = None) ->
 
 @dataclass(frozen=True, eq=False)
 class _Drawn:
-    """All visits drawn with one look, the plan that names it, how many miss their area, and r of areas asked and measured."""
+    """All visits drawn with one look, the plan that names it, how many miss their area, and r of areas (1: no course to follow)."""
 
     plan: Plan
     attempts: list[_Attempt]
@@ -257,12 +258,11 @@ class _Drawn:
     r: float
 
 
-def _r(attempts: list[_Attempt]) -> float:
-    """Pearson's r of the areas asked and measured; 1 where there is nothing to correlate."""
-    asked, measured = (np.array([getattr(a, name).sum() for a in attempts], float) for name in ("outline", "measured"))
-    if len(attempts) < 3 or asked.std() <= EVEN * asked.mean():
-        return 1.0
-    return float(np.corrcoef(asked, measured)[0, 1]) if measured.std() else 0.0
+def _r(asked: Sequence[float], measured: Sequence[float]) -> float | None:
+    """Pearson's r of areas asked and measured; None where there is no course to follow."""
+    if len(asked) < 3 or np.std(asked) <= EVEN * np.mean(asked):
+        return None
+    return float(np.corrcoef(asked, measured)[0, 1]) if np.std(measured) else 0.0
 
 
 def _checked_and_sealed(attempt: _Attempt, shown: np.ndarray, studio: Studio) -> SealedCase:
@@ -456,7 +456,7 @@ def _visit(stage: _Stage, look: _Look, state: _State, number: int, studio: Studi
         tried = _Attempt(request, made, outline, measured, attempt + 1)
         if best is None or _off(tried) < _off(best):
             best = tried
-        if _off(tried) <= _allowed_px(outline, stage.spacing_mm):
+        if not _misses(tried, stage.spacing_mm):
             break
     assert best is not None
     return replace(best, tries=attempt + 1)
@@ -464,6 +464,11 @@ def _visit(stage: _Stage, look: _Look, state: _State, number: int, studio: Studi
 
 def _off(attempt: _Attempt) -> float:
     return abs(int(attempt.measured.sum()) - int(attempt.outline.sum()))
+
+
+def _misses(attempt: _Attempt, spacing_mm: float) -> bool:
+    """Whether a visit's measured area is too far from its outline's."""
+    return _off(attempt) > _allowed_px(attempt.outline, spacing_mm)
 
 
 def _allowed_px(outline: np.ndarray, spacing_mm: float) -> float:
@@ -614,8 +619,7 @@ def _report(
     rano, recist = respond(Rule.RANO, diameters), respond(Rule.RECIST, diameters)
     rows = []
     for i, (state, attempt) in enumerate(zip(stage.states, attempts, strict=True)):
-        off = _off(attempt) * pixel
-        missed = off > _allowed_px(attempt.outline, stage.spacing_mm) * pixel
+        missed = _misses(attempt, stage.spacing_mm)
         reason = (
             f"{attempt.measured.sum() * pixel:.0f} mm2 measured, {attempt.outline.sum() * pixel:.0f} asked"
             if missed
@@ -690,10 +694,9 @@ def _identities(attempts: list[_Attempt], studio: Studio) -> list[float | None]:
 
 
 def _checks(plan: Plan, rows: Sequence[VisitReport]) -> tuple[Measurement, ...]:
-    asked, measured = (np.array([getattr(row, name) for row in rows]) for name in ("drawn_mm2", "measured_mm2"))
     checks = []
-    if len(rows) > 2 and asked.std() > EVEN * asked.mean():
-        r = float(np.corrcoef(asked, measured)[0, 1]) if measured.std() else 0.0
+    r = _r([row.drawn_mm2 for row in rows], [row.measured_mm2 for row in rows])
+    if r is not None:
         checks.append(_row("areas asked and measured, r", f">= {FOLLOWS}", f"{r:.3f}", r >= FOLLOWS, r))
     against = [
         f"day {one.day} to {other.day}"

@@ -118,13 +118,18 @@ def _act(acts: Verbs, name: str, what: str, quiz: bool = False, who: bool = Fals
     if quiz:
         made.add_argument("quiz", metavar="QUIZ", help="its id, QZ-...")
     if who:
-        made.add_argument(
-            "--who",
-            default=getpass.getuser(),
-            metavar="NAME",
-            help="who does it (default: you, as the computer knows you)",
-        )
+        add_who(made)
     return made
+
+
+def add_who(made: argparse.ArgumentParser) -> None:
+    """Who does it, for what stands in a history."""
+    made.add_argument(
+        "--who",
+        default=getpass.getuser(),
+        metavar="NAME",
+        help="who does it (default: you, as the computer knows you)",
+    )
 
 
 def _filters(made: argparse.ArgumentParser) -> None:

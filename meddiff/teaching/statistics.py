@@ -244,16 +244,6 @@ def cronbach_alpha(credit: np.ndarray) -> float | None:
     return float(of_library(credit.T))
 
 
-def corrected_difficulty(predicted: float, wrong: int, n: int, worth: float = 10) -> float:
-    """A difficulty that was predicted, corrected by n answers of which `wrong` were wrong: the mean of a beta posterior.
-
-    Args:
-        predicted: 0 (everybody is right) to 1.
-        worth: answers that the prediction counts for, above 0; by then prediction and answers weigh the same.
-    """
-    return (predicted * worth + wrong) / (worth + n)
-
-
 # ------------------------------------------------------------ one item
 
 

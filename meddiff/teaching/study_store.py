@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Integer, String, Text, insert, inspect, select, text
+from sqlalchemy import Connection, Integer, String, Text, insert, inspect, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from meddiff.bank.tables import engine_of, writing
+from meddiff.bank.tables import bring_to, engine_of, writing
 from meddiff.case import MedDiffError
 from meddiff.settings import settings
 from meddiff.teaching.study import Plan, Reading, check_reading, suspended_cases
@@ -51,6 +51,11 @@ class ReadingRow(Base):
     record: Mapped[str] = mapped_column(Text)
 
 
+def _number(connection: Connection) -> int:
+    """Layout of the tables: 0 where there are none yet."""
+    return int(inspect(connection).has_table(ReadingRow.__tablename__))
+
+
 class StudyStore:
     """Plans and readings in a database.
 
@@ -66,11 +71,14 @@ class StudyStore:
             if url is None:
                 settings().casebank.mkdir(parents=True, exist_ok=True)
             self.engine = engine_of(url or settings().bank_url)
-            if not inspect(self.engine).has_table(ReadingRow.__tablename__):
-                with writing(self.engine) as connection:
-                    if connection.dialect.name == "postgresql":
-                        connection.execute(select(text(f"pg_advisory_xact_lock({_MAKING})")))
-                    Base.metadata.create_all(connection)
+            bring_to(
+                self.engine,
+                1,
+                _number,
+                lambda connection, _: Base.metadata.create_all(connection),
+                _MAKING,
+                "The studies have",
+            )
         except (OSError, ImportError, SQLAlchemyError) as error:
             raise MedDiffError(
                 f"The studies' database cannot be opened: {_reason(error)}. "

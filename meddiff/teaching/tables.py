@@ -33,12 +33,10 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
-    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from meddiff.bank.tables import writing
-from meddiff.case import MedDiffError
+from meddiff.bank.tables import bring_to
 
 SCHEMA = 1
 _MIGRATING = 0x6D656465  # advisory lock of PostgreSQL, beside the bank's
@@ -192,20 +190,12 @@ def prepare(engine: Engine) -> None:
     Raises:
         MedDiffError: the database is of a newer layout than this software knows.
     """
-    with engine.connect() as connection, connection.begin():
-        if _number(connection) == SCHEMA:
-            return
-    with writing(engine) as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(select(text(f"pg_advisory_xact_lock({_MIGRATING})")))
-        number = _number(connection)  # again: another process may have been first
-        if number > SCHEMA:
-            raise MedDiffError(
-                f"The questions in this bank have layout {number} and this MedDiff knows layouts up to {SCHEMA}: update MedDiff."
-            )
-        if number == 0:
-            Base.metadata.create_all(connection)
-            connection.execute(insert(SchemaRow).values(number=SCHEMA))
+
+    def bring(connection: Connection, number: int) -> None:
+        Base.metadata.create_all(connection)
+        connection.execute(insert(SchemaRow).values(number=SCHEMA))
+
+    bring_to(engine, SCHEMA, _number, bring, _MIGRATING, "The questions in this bank have")
 
 
 def _number(connection: Connection) -> int:

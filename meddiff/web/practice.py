@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,7 @@ class Desk:
     quiz: str = ""  # id of the quiz they sit before; empty: practice
     quiz_version: int | None = None
     item: Item | None = None
+    cases: list[SealedCase] = field(default_factory=list)  # of the item
     begun: float = 0.0
     token: str = ""
     answered: bool = False
@@ -138,9 +139,12 @@ def pictures_of(item: Item) -> tuple[list[SealedCase], list[SealedImage]]:
 
     bank = Bank()
     cases = [bank.open(case_id) for case_id in item.cases]
-    return cases, [
-        case.image if role == "case" else case.twin for case, (_, role) in zip(cases, item.shown, strict=True)
-    ]
+    return cases, shown_of(item, cases)
+
+
+def shown_of(item: Item, cases: Sequence[SealedCase]) -> list[SealedImage]:
+    """The pictures that an item shows of its cases, each the case or its twin."""
+    return [case.image if role == "case" else case.twin for case, (_, role) in zip(cases, item.shown, strict=True)]
 
 
 # ---------------------------------------------------------------- what comes next
@@ -311,7 +315,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         item, left = next_of(desk_now, questions)
         if item is None:
             return {**here, notice: left, **_hidden(floor, key)}
-        _, pictures = pictures_of(item)
+        desk_now.cases, pictures = pictures_of(item)
         desk_now.item, desk_now.begun, desk_now.answered = item, time.monotonic(), False
         desk_now.token = secrets.token_hex(12)
         kind = item.kind.value
@@ -395,7 +399,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
         item = desk_now.item
         assert item is not None
-        cases, pictures = pictures_of(item)
+        cases, pictures = desk_now.cases, shown_of(item, desk_now.cases)
         seconds = time.monotonic() - desk_now.begun
         scored, given_answer = scored_of(item, said, cases)
         questions = Questions()
@@ -485,7 +489,7 @@ def _case_of(desk: Desk) -> SealedCase | None:
     """The case whose twin the feedback shows; nothing before it is answered."""
     if desk.item is None or not desk.answered:
         return None
-    return pictures_of(desk.item)[0][-1]
+    return desk.cases[-1]
 
 
 def _hidden(*parts: Any) -> dict[Any, Any]:

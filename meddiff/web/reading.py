@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from meddiff.web import viewer
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -30,32 +32,17 @@ if TYPE_CHECKING:
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 KEYS = "Keys: 1 to 6 choose, Enter answers and goes on, I inverts, + and − zoom, W and S change the level, A and D the window, R resets."
 
-TOOLS_HTML = """
-<div class="md-tools" role="group" aria-label="View of the picture">
-  <svg aria-hidden="true"><filter id="md-window-${name}" color-interpolation-filters="sRGB" x="0" y="0" width="1" height="1">
-    <feComponentTransfer><feFuncR type="linear"/><feFuncG type="linear"/><feFuncB type="linear"/></feComponentTransfer></filter></svg>
-  <label>Window <input data-tool="window" type="range" min="2" max="256" value="256"><output>256</output></label>
-  <label>Level <input data-tool="level" type="range" min="0" max="255" value="128"><output>128</output></label>
-  <span><button type="button" data-tool="smaller" aria-label="Zoom out">−</button>
-  <button type="button" data-tool="larger" aria-label="Zoom in">+</button></span>
-  <button type="button" data-tool="invert" aria-pressed="false">Invert</button>
-  <button type="button" data-tool="cine" aria-pressed="false" hidden>Cine</button>
-  <button type="button" data-tool="reset">Reset view</button>
-</div>
-"""
-TOOLS_JS = """
+_CINE = '  <button type="button" data-tool="cine" aria-pressed="false" hidden>Cine</button>\n'
+_RESET = '  <button type="button" data-tool="reset">'
+TOOLS_HTML = viewer.TOOLS_HTML.replace(_RESET, _CINE + _RESET)
+TOOLS_JS = (
+    viewer.WINDOW_JS
+    + """
 const room = element.closest('.md-room');
-const tool = name => element.querySelector(`[data-tool="${name}"]`);
-const pressed = name => tool(name).getAttribute('aria-pressed') === 'true';
 const panes = () => [...room.querySelectorAll('.md-reading figure')];
 let zoom = 1, shift = [0, 0], turn = 0, clock = null;
 function apply() {
-  const width = +tool('window').value, level = +tool('level').value;
-  let slope = 255 / (width - 1), intercept = 0.5 - (level - 0.5) / (width - 1);
-  if (pressed('invert')) { slope = -slope; intercept = 1 - intercept; }
-  element.querySelectorAll('feFuncR, feFuncG, feFuncB').forEach(f => {
-    f.setAttribute('slope', slope); f.setAttribute('intercept', intercept); });
-  for (const name of ['window', 'level']) tool(name).nextElementSibling.textContent = tool(name).value;
+  showWindow();
   const reach = (zoom - 1) / 2;
   shift = shift.map(part => Math.min(reach, Math.max(-reach, part)));
   panes().forEach(pane => pane.querySelector('.pane').style.transform =
@@ -68,15 +55,14 @@ function apply() {
 }
 function step(by) { turn = (turn + by + panes().length) % panes().length; apply(); }
 function reset() {
-  tool('window').value = 256; tool('level').value = 128; tool('invert').setAttribute('aria-pressed', 'false');
-  zoom = 1; shift = [0, 0]; turn = 0; apply();
+  resetWindow(); zoom = 1; shift = [0, 0]; turn = 0; apply();
 }
 function act(name) {
   if (name === 'larger') zoom = Math.min(8, zoom * 1.25);
   if (name === 'smaller') zoom = Math.max(1, zoom / 1.25);
-  if (name === 'invert') tool(name).setAttribute('aria-pressed', !pressed(name));
+  if (name === 'invert') press(name, !pressed(name));
   if (name === 'cine') {
-    tool(name).setAttribute('aria-pressed', !pressed(name));
+    press(name, !pressed(name));
     clearInterval(clock);
     if (pressed(name)) clock = setInterval(() => panes().length > 1 ? step(1) : clearInterval(clock), 900);
   }
@@ -148,6 +134,7 @@ new MutationObserver(changes => {  // another question begins with a plain view
 }).observe(room, {childList: true, subtree: true});
 apply();
 """
+)
 
 CSS = """
 .md-room { background: #0b0f14; border-radius: 10px; overflow: hidden; gap: 0 !important; }

@@ -44,18 +44,24 @@ TOOLS_HTML = """
   <button type="button" data-tool="reset">Reset view</button>
 </div>
 """
-TOOLS_JS = """
-const viewer = element.closest('.md-viewer');
+WINDOW_JS = """
 const tool = name => element.querySelector(`[data-tool="${name}"]`);
-const inverted = () => tool('invert').getAttribute('aria-pressed') === 'true';
-function apply() {
+const pressed = name => tool(name).getAttribute('aria-pressed') === 'true';
+const press = (name, on) => tool(name).setAttribute('aria-pressed', on);
+function showWindow() {
   const width = +tool('window').value, level = +tool('level').value;
   let slope = 255 / (width - 1), intercept = 0.5 - (level - 0.5) / (width - 1);
-  if (inverted()) { slope = -slope; intercept = 1 - intercept; }
+  if (pressed('invert')) { slope = -slope; intercept = 1 - intercept; }
   element.querySelectorAll('feFuncR, feFuncG, feFuncB').forEach(f => {
     f.setAttribute('slope', slope); f.setAttribute('intercept', intercept); });
   for (const name of ['window', 'level']) tool(name).nextElementSibling.textContent = tool(name).value;
 }
+function resetWindow() { tool('window').value = 256; tool('level').value = 128; press('invert', false); }
+"""
+TOOLS_JS = (
+    WINDOW_JS
+    + """
+const viewer = element.closest('.md-viewer');
 function zoom(direction) {  // gradio's slider zooms by the wheel and pans by dragging: the buttons turn the wheel
   const picture = viewer.querySelector('.md-picture .content img');
   if (!picture) return;
@@ -63,20 +69,21 @@ function zoom(direction) {  // gradio's slider zooms by the wheel and pans by dr
   for (let turn = 0; turn < 7; turn++) picture.dispatchEvent(new WheelEvent('wheel', {deltaY: -100 * direction,
     bubbles: true, cancelable: true, clientX: box.x + box.width / 2, clientY: box.y + box.height / 2}));
 }
-element.addEventListener('input', apply);
+element.addEventListener('input', showWindow);
 element.addEventListener('click', event => {
   const name = event.target.dataset ? event.target.dataset.tool : '';
   if (name === 'larger') zoom(1);
   if (name === 'smaller') zoom(-1);
-  if (name === 'invert') tool('invert').setAttribute('aria-pressed', !inverted());
+  if (name === 'invert') press('invert', !pressed('invert'));
   if (name === 'reset') {
-    tool('window').value = 256; tool('level').value = 128; tool('invert').setAttribute('aria-pressed', 'false');
+    resetWindow();
     viewer.querySelector('.md-picture [title=Undo]')?.click();
   }
-  if (name) apply();
+  if (name) showWindow();
 });
-apply();
+showWindow();
 """
+)
 
 # A download button gives a file that is there already; this one is made when it is asked for, and then fetched as if it had been pressed.
 SAVE_JS = """

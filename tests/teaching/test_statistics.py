@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from meddiff.case import MedDiffError
+from meddiff.teaching.difficulty import corrected
 from meddiff.teaching.item import Choice, ChoiceItem, FreeTextItem, Kind, LocaliseItem, item_id
 from meddiff.teaching.statistics import (
     LEAST_2PL,
@@ -11,7 +12,6 @@ from meddiff.teaching.statistics import (
     Answer,
     advice,
     choices_by_score,
-    corrected_difficulty,
     cronbach_alpha,
     rasch,
     right_by_ability,
@@ -161,9 +161,9 @@ def test_difficulty_counts_as_the_items_own():
 
 
 def test_a_prediction_gives_way_to_answers():
-    assert corrected_difficulty(0.2, 0, 0) == pytest.approx(0.2)
-    assert corrected_difficulty(0.2, 10, 10) == pytest.approx(0.6)
-    assert corrected_difficulty(0.2, 1000, 1000) > 0.98
+    assert corrected(0.2, right=0, total=0) == pytest.approx(0.2)
+    assert corrected(0.2, right=0, total=10) == pytest.approx(0.6)
+    assert corrected(0.2, right=0, total=1000) > 0.98
 
 
 # ------------------------------------------------------------ the scale

@@ -10,16 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.page import CHROMIUM
 from meddiff.case import Provenance, Task
 from meddiff.settings import settings
 from tests.conftest import make_phantom
 from tests.exchange.orthanc import PASSWORD, USER, Orthanc, needs_orthanc
+from tests.web.browser import BROWSER
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install one to drive the page"),
-]
+pytestmark = BROWSER
 
 
 def _create(page, sentence: str) -> None:  # type: ignore[no-untyped-def]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.page import CHROMIUM
 from meddiff.bank import Bank
 from meddiff.exchange.png import read_png_record
 from meddiff.marking import SealedCase
@@ -20,18 +19,7 @@ from meddiff.web.charts import days_plot
 from meddiff.web.practice import spot_of
 from meddiff.web.reading import path_of, shown
 from tests.exchange.series_support import series_of
-
-pytestmark: list[pytest.MarkDecorator] = []
-browser = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install one to drive the page"),
-]
-
-
-def in_browser(test):  # type: ignore[no-untyped-def]
-    for mark in browser:
-        test = mark(test)
-    return test
+from tests.web.browser import in_browser
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.page import CHROMIUM
 from meddiff.case import MedDiffError
 from meddiff.conditions.growth import LAWS, parse_law
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.web import course
 from meddiff.web.charts import growth_curve, ticks, timeline
+from tests.web.browser import in_browser
 
 DISEASES = load_pathologies()
 GLIOBLASTOMA = DISEASES["glioblastoma"]
@@ -118,17 +118,6 @@ def test_what_fills_the_head_is_drawn_only_where_the_curve_comes_near_it():
 
 
 # ---------------------------------------------------------------- in a browser
-
-browser = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install one to drive the page"),
-]
-
-
-def in_browser(test):  # type: ignore[no-untyped-def]
-    for mark in browser:
-        test = mark(test)
-    return test
 
 
 def _open(page, days: str) -> None:  # type: ignore[no-untyped-def]
