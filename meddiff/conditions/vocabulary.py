@@ -212,6 +212,11 @@ class Pathology(Record):
 
 
 def read_yaml(path: Path) -> object:
+    """What a YAML file holds.
+
+    Raises:
+        MedDiffError: it cannot be read; names file and line.
+    """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -326,10 +326,15 @@ def items_of(session: Session, ids: Sequence[str]) -> tuple[Item, ...]:
     return tuple(_item(rows[item_id]) for item_id in ids)
 
 
-def approved(session: Session, pathologies: Sequence[str] = ()) -> dict[str, int]:
-    """Ids of all items that learners may see, of these pathologies or of all, with their versions."""
+def approved(session: Session, pathologies: Sequence[str] = (), language: str = "") -> dict[str, int]:
+    """Ids of all items that learners may see, of these pathologies or of all, with their versions.
+
+    Those in `language` where there are any, else those in every language.
+    """
     met = _met(ItemSearch(state=State.APPROVED, pathologies=tuple(pathologies)))
-    return {item_id: version for item_id, version in session.execute(select(ItemRow.id, ItemRow.version).where(*met))}
+    rows = session.execute(select(ItemRow.id, ItemRow.version, ItemRow.language).where(*met)).all()
+    spoken = [row for row in rows if row.language == language] or rows
+    return {row.id: row.version for row in spoken}
 
 
 def _add(session: Session, item: Item, who: str) -> str:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meddiff.case import MedDiffError
 from meddiff.settings import settings
-from meddiff.web import about, bank, create, practice, progression, reading, teach, verify, viewer
+from meddiff.web import about, bank, create, language, practice, progression, reading, teach, verify, viewer
 from meddiff.web.models import Models
 from meddiff.web.style import CSS, FOOTER, theme
 
@@ -60,7 +60,7 @@ class StayHome:
 
 def build(models: Models, files: Path) -> gr.Blocks:
     """The whole page; `files` is a folder for pictures and downloads of this run."""
-    with gr.Blocks(title="MedDiff", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with language.Page(title="MedDiff", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         with gr.Row(elem_classes="md-header"):
             gr.HTML(f'<div class="md-top"><h1>MedDiff</h1><p>{TAGLINE}</p></div>', min_width=320)
             state = gr.HTML(_state(models), elem_id="md-state", min_width=320)
@@ -96,6 +96,7 @@ def build(models: Models, files: Path) -> gr.Blocks:
             packs, steps = create.pack_defaults(models)
             return [_state(models), True, tell(), packs, steps, packs, gr.Timer(5.0)]
 
+        page.load(create.in_language, None, [fields["preset"], fields["sentence"], fields["understood"]], **quiet)
         page.load(models.load_in_background, **quiet)  # not sooner: two cores show the page faster without it
         clock.tick(
             tick, known, [state, known, told, fields["pack"], fields["steps"], over_time["pack"], clock], **quiet
@@ -129,6 +130,7 @@ def serve(host: str = "127.0.0.1", port: int = 7860) -> None:
             css=CSS + reading.CSS + "".join(map(viewer.css, VIEWERS)) + "".join(map(reading.css, ROOMS)),
             max_file_size=f"{settings().max_upload_mb}mb",
             share=False,
+            i18n=language.translated(page),
             ssr_mode=False,
             pwa=False,
             mcp_server=False,
