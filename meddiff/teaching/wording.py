@@ -14,6 +14,7 @@ class Words:
     """All sentences of one language. `intro` stands before every stem and says that the picture is synthetic."""
 
     language: Literal["en", "zh"]
+    space: str  # between two sentences
     bracket: str
     plane: dict[Plane, str]
     side: dict[Side, str]
@@ -66,6 +67,7 @@ class Words:
 
 ENGLISH = Words(
     language="en",
+    space=" ",
     bracket=" ({place})",
     plane={plane: plane.value for plane in Plane},
     side={Side.LEFT: "left", Side.RIGHT: "right", Side.MIDLINE: "midline"},
@@ -148,6 +150,7 @@ ENGLISH = Words(
 
 CHINESE = Words(
     language="zh",
+    space="",
     bracket="（{place}）",
     plane={Plane.AXIAL: "轴位", Plane.CORONAL: "冠状位", Plane.SAGITTAL: "矢状位"},
     side={Side.LEFT: "左侧", Side.RIGHT: "右侧", Side.MIDLINE: "中线"},

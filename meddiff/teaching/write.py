@@ -197,8 +197,8 @@ def _diagnosis(subject: _Subject) -> Iterator[Item]:
     )
     feedback = words.made_to_show.format(name=name_of(pathology, words))
     if pathology.drawn_note:
-        feedback += " " + words.drawing.format(note=pathology.drawn_note)
-    stem = " ".join([*_not_shown(subject), words.diagnosis])
+        feedback += words.space + words.drawing.format(note=pathology.drawn_note)
+    stem = words.space.join([*_not_shown(subject), words.diagnosis])
     yield _chosen(subject, Kind.DIAGNOSIS, stem, right, _wrong_diagnoses(subject), feedback)
 
 
@@ -534,7 +534,7 @@ def _base(subject: _Subject, kind: Kind, stem: str, feedback: str = "", roles: t
     return {
         "id": _id(subject, kind, [f"{case.id}/{one}" if one == TWIN else case.id for one in pictures]),
         "kind": kind,
-        "stem": f"{intro_of(case.request.findings, case.request.clinical, subject.words)} {stem}",
+        "stem": f"{intro_of(case.request.findings, case.request.clinical, subject.words)}{subject.words.space}{stem}",
         "cases": shown,
         "roles": roles if TWIN in roles else (),
         "feedback": feedback,

@@ -97,6 +97,7 @@ def build(models: Models, files: Path) -> gr.Blocks:
             return [_state(models), True, tell(), packs, steps, packs, gr.Timer(5.0)]
 
         page.load(create.in_language, None, [fields["preset"], fields["sentence"], fields["understood"]], **quiet)
+        page.load(progression.in_language, None, over_time["sentence"], **quiet)
         page.load(models.load_in_background, **quiet)  # not sooner: two cores show the page faster without it
         clock.tick(
             tick, known, [state, known, told, fields["pack"], fields["steps"], over_time["pack"], clock], **quiet

@@ -105,7 +105,18 @@ def in_chinese(words: str) -> str:
         return _around(words, whole)
     if "\n" in words.strip():
         return "\n".join(map(in_chinese, words.split("\n")))
+    if listed := _listed(plain):
+        return _around(words, listed)
     return _around(words, _by_sentences(_SENTENCE.split(plain)))
+
+
+def _listed(plain: str) -> str | None:
+    """A list in which each part is known, with its count where it has one: "glioma 3, meningioma 2"."""
+    parts = [re.fullmatch(r"(.+?)( \d+)?", part) for part in re.split(r"[,;] ", plain)]
+    told = [(_known(part[1]), part[2] or "") for part in parts if part]
+    if len(told) < 2 or not all(said for said, _ in told):
+        return None
+    return "、".join(f"{said}{count}" for said, count in told)
 
 
 def _by_sentences(sentences: list[str]) -> str:

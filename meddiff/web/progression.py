@@ -13,7 +13,7 @@ import gradio as gr
 from pydantic import ValidationError
 
 from meddiff.case import MedDiffError, Request, Status
-from meddiff.conditions.prompt import read_clinical, read_sentence
+from meddiff.conditions.prompt import read_clinical, read_sentence, write_sentence
 from meddiff.conditions.response import CAVEAT, Assessment, Category
 from meddiff.conditions.vocabulary import Pathology, load_pathologies
 from meddiff.web import viewer
@@ -35,7 +35,7 @@ from meddiff.web.course import (
     source_of,
 )
 from meddiff.web.create import PRECISIONS, sentence_of, understood
-from meddiff.web.language import say
+from meddiff.web.language import say, visitor
 from meddiff.web.models import DEFAULT, Models
 from meddiff.web.style import alert, note
 
@@ -480,6 +480,11 @@ def _labels(left: str, right: str) -> str:
     """Other words above the two halves of the picture."""
     stage, left, right = "#md-progression-view .md-stage", say(left), say(right)
     return f'<style>{stage}::before {{ content: "{left}"; }} {stage}::after {{ content: "{right}"; }}</style>'
+
+
+def in_language() -> Any:
+    """An update of the sentence for a visitor whose page is not English."""
+    return gr.skip() if visitor() == "en" else write_sentence(read_sentence(EXAMPLE), visitor())
 
 
 def _form() -> Form:
