@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meddiff.teaching import figures_commands
 from meddiff.teaching.item import ChoiceItem, Kind, State
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def _items_parser(verbs: Verbs) -> Verbs:
     taken = _act(acts, "import", "take in items of a file as drafts; what is there stays as it is", who=True)
     for made in (edited, taken):
         made.add_argument("file", type=Path, metavar="FILE.json")
+    figures_commands.add_parsers(acts)
     return acts
 
 

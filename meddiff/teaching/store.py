@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+import meddiff.bank  # noqa: F401 (before its modules: two threads that import both at once would meet half of it)
 from meddiff.bank.review import name_of, now, plain
 from meddiff.bank.tables import engine_of
 from meddiff.case import MedDiffError, Record
@@ -192,6 +193,13 @@ class Questions:
                 _row(session, item_id).difficulty = value
 
         self.write(act)
+
+    def predictions(self) -> dict[str, float | None]:
+        """Difficulty of every item as it was first written, before anybody answered; by id."""
+        first = select(ItemVersionRow.item_id, ItemVersionRow.record).where(ItemVersionRow.number == 1)
+        return self.read(
+            lambda session: {item_id: read_item(record).difficulty for item_id, record in session.execute(first)}
+        )
 
     def item(self, item_id: str, version: int | None = None) -> Item:
         """An item, as it stands or as an older version had it; its `state` is that of the item.

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from meddiff.case import MedDiffError
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.teaching.item import ChoiceItem, Item, LocaliseItem, OrderItem, SizeItem, read_item
-from meddiff.web import reading, viewer
+from meddiff.web import reading, statistics, viewer
 from meddiff.web.create import sentence_of
 from meddiff.web.practice import pictures_of
 from meddiff.web.style import alert, note
@@ -172,8 +172,8 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
     desk = gr.State(Desk())
     diseases = [(disease.name, key) for key, disease in load_pathologies().items()]
     kinds = [(name, key) for key, name in KINDS.items()]
-    with gr.Tabs():
-        with gr.Tab("Questions"), gr.Row(equal_height=False):
+    with gr.Tabs() as parts:
+        with gr.Tab("Questions", id="questions"), gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320), gr.Column(elem_classes="md-card"):
                 gr.HTML("<h2>Questions</h2>")
                 write = gr.Button("Write questions from the bank's cases", elem_id="md-teach-write")
@@ -199,7 +199,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                             who = gr.Textbox(label="Your name", max_length=200, min_width=120, elem_id="md-teach-who")
                             approve = gr.Button("Approve", variant="primary", min_width=100, elem_id="md-teach-approve")
                             retire = gr.Button("Retire", min_width=100, elem_id="md-teach-retire")
-                    with gr.Accordion("Edit this question", open=False, elem_id="md-teach-edit"):
+                    with gr.Accordion("Edit this question", open=False, elem_id="md-teach-edit") as change:
                         stem = gr.Textbox(label="Question", lines=2, elem_id="md-teach-stem")
                         choices = gr.Dataframe(
                             headers=["Right", "Answer", "Feedback to who chooses it"], datatype=["bool", "str", "str"], interactive=True,
@@ -260,6 +260,8 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                     page_of = gr.Slider(1, 2, 1, step=1, label="Question", elem_id="md-quiz-page")
                     preview_room = reading.build("md-quiz-room")
                     preview = gr.HTML(elem_id="md-quiz-preview")
+        with gr.Tab("Statistics") as figures_tab:
+            figures = statistics.build(files, KINDS)
 
     filters = [text, state, kind, disease]
     of_item = [desk, notice, bench, room, shown, faults, stem, choices, number, feedback, points]
@@ -404,6 +406,14 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         except (MedDiffError, ValidationError) as error:
             return complain(notice, error)
 
+    def brought(desk_now: Desk, looked_at: statistics.Desk) -> dict[Any, Any]:
+        """Brings a question from the statistics to the bench."""
+        try:
+            updates = placed(desk_now, store().item(looked_at.item))
+            return {**updates, parts: gr.Tabs(selected="questions"), change: gr.update(open=True)}
+        except MedDiffError as error:
+            return {parts: gr.Tabs(selected="questions"), **complain(notice, error)}
+
     # ------------------------------------------------------------ quizzes
 
     def quizzes(questions: Questions) -> list[tuple[str, str]]:
@@ -534,6 +544,8 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
     table.select(chosen, desk, of_item, **quiet)
     approve.click(decide("approve"), [desk, who, *filters], [*of_item, table], **quiet)
     retire.click(decide("retire"), [desk, who, *filters], [*of_item, table], **quiet)
+    figures.edit.click(brought, [desk, figures.desk], [*of_item, parts, change], **quiet)
+    figures_tab.select(figures.fill, figures.inputs, figures.outputs, **quiet)
     save.click(saved, [desk, who, stem, choices, number, feedback, points, *filters], [*of_item, table], **quiet)
     wishes_of = [title, count, normals, seed, wished, of_kind, easiest, hardest, shuffle, minutes]
     pick.click(picked, [desk, *wishes_of], of_quiz, **quiet)
