@@ -1,8 +1,9 @@
-"""`meddiff items statistics` and `meddiff items correct`: how questions did, and their difficulty as the answers have it."""
+"""`meddiff items statistics`, `correct` and `more`: how questions did, their difficulty by the answers, and more cases at a difficulty."""
 
 from __future__ import annotations
 
 import argparse
+import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,22 @@ def add_parsers(acts: Any) -> None:
         description="Correct the predicted difficulties by the first answers of all learners; again gives the same.",
     )
     set_right.set_defaults(act=_correct)
+    more = acts.add_parser(
+        "more",
+        help="make cases that are expected to be so hard, keep those that are, and write their questions",
+        description="Make cases of a wished difficulty; those that are accepted and fall within it are kept, with questions as drafts.",
+    )
+    more.add_argument("--from-difficulty", type=float, required=True, metavar="D", help="at least so hard, 0 to 1")
+    more.add_argument("--to-difficulty", type=float, required=True, metavar="D", help="at most so hard, 0 to 1")
+    more.add_argument(
+        "--pathology", action="append", default=[], metavar="KEY", help="may be given several times (default any)"
+    )
+    more.add_argument("--number", type=int, default=5, metavar="N", help="how many cases (default 5)")
+    more.add_argument("--seed", type=int, default=0, help="of what is asked for (default 0)")
+    more.add_argument("--pack", default="brain-t1gd", help="model pack (default brain-t1gd)")
+    more.add_argument("--precision", choices=("int8", "bf16", "fp32"), default="int8", help="default int8")
+    more.add_argument("--who", default=getpass.getuser(), metavar="NAME", help="who does it")
+    more.set_defaults(act=_more)
 
 
 def _statistics(args: argparse.Namespace) -> int:
@@ -87,3 +104,28 @@ def _correct(args: argparse.Namespace) -> int:
         print(f"{one.item}  {_figure(one.before)} -> {_figure(one.after)}  ({one.right} of {one.answers} right)")
     print(f"{len(told.changed)} difficulties corrected by {told.answers} first answers to {len(told.items)} questions")
     return 0
+
+
+def _more(args: argparse.Namespace) -> int:
+    from meddiff.bank import Bank
+    from meddiff.case import Request
+    from meddiff.synthesis.studio import Studio
+    from meddiff.teaching.more import Wish, make_more, reachable, told
+    from meddiff.teaching.store import Questions
+
+    wish = Wish(
+        pathologies=tuple(args.pathology), difficulty_from=args.from_difficulty, difficulty_to=args.to_difficulty,
+        number=args.number, seed=args.seed,
+    )  # fmt: skip
+    reachable(wish)  # says at once what cannot be had
+    studio = Studio(args.pack, args.precision)
+    info = studio.load().info
+    request = Request(pack=info.name, precision=args.precision, steps=info.steps, guidance=info.guidance)
+    made = None
+    for made in make_more(studio, Bank(), Questions(), wish, args.who, request):
+        print("rejected by its check" if made.difficulty is None else f"difficulty {made.difficulty:.2f}", flush=True)
+    if made is None:
+        return 1
+    print(told(made, wish))
+    print("\n".join(made.kept))
+    return 0 if len(made.kept) == wish.number else 1

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from meddiff.case import MedDiffError
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.teaching.item import ChoiceItem, Item
-from meddiff.web import viewer
+from meddiff.web import more, viewer
 from meddiff.web.create import sentence_of
+from meddiff.web.models import Models
 from meddiff.web.style import alert, note
 
 if TYPE_CHECKING:  # figures and database are loaded when the tab is opened
@@ -226,10 +227,11 @@ class Room:
     edit: Any
 
 
-def build(files: Path, kinds: dict[str, str]) -> Room:
+def build(models: Models, files: Path, kinds: dict[str, str]) -> Room:
     """Places the tab and wires it.
 
     Args:
+        models: make more cases.
         files: folder for downloads.
         kinds: what each kind of question is called.
     """
@@ -240,9 +242,7 @@ def build(files: Path, kinds: dict[str, str]) -> Room:
                 gr.HTML("<h2>How the questions did</h2>")
                 quiz = gr.Dropdown([ALL], value="", label="Answers", elem_id="md-stats-quiz")
                 with gr.Row():
-                    since = gr.DateTime(
-                        label="From", include_time=False, type="string", min_width=130
-                    )
+                    since = gr.DateTime(label="From", include_time=False, type="string", min_width=130)
                     until = gr.DateTime(label="To", include_time=False, type="string", min_width=130)
                 summary = gr.HTML(elem_id="md-stats-summary")
                 save = gr.Button("Download as CSV", size="sm", visible=False, elem_id="md-stats-csv")
@@ -278,6 +278,9 @@ def build(files: Path, kinds: dict[str, str]) -> Room:
                 gr.HTML("<h2>Difficulties</h2>")
                 before = gr.HTML(elem_id="md-stats-before")
                 correct = gr.Button("Correct difficulties", interactive=False, elem_id="md-stats-correct")
+            with gr.Column(elem_classes="md-card"):
+                gr.HTML("<h2>Make more cases at a difficulty</h2>")
+                more.build(models, "md-more")
 
     asked = [quiz, since, until]
     shown = [desk, quiz, summary, save, poor, change, every, table, detail, edit, scale, before, correct]
