@@ -641,7 +641,7 @@ def _packs(args: argparse.Namespace) -> int:
 
 
 def _bank(args: argparse.Namespace) -> int:
-    from meddiff.bank import Bank, Review, Search, Sort, archive
+    from meddiff.bank import Bank, Review, Search, Sort
 
     bank = Bank()
     if args.do in ("list", "export"):
@@ -691,8 +691,12 @@ def _bank(args: argparse.Namespace) -> int:
         cases = 0 if args.deleted_days is None else bank.deleted_before(args.deleted_days)
         print(f"{bank.tidy(args.deleted_days)} files removed" + (f", {cases} cases gone for good" if cases else ""))
     elif args.do == "export":
-        out = archive.export_bank(bank, args.file, wanted)
-        print(f"{out.cases} case{'' if out.cases == 1 else 's'} written to {args.file}")
+        from meddiff.teaching.archive import export_with_questions
+        from meddiff.teaching.store import Questions
+
+        out, gone = export_with_questions(bank, Questions(), args.file, wanted)
+        with_them = f", with {len(gone.items)} questions and {len(gone.quizzes)} quizzes" if gone.items else ""
+        print(f"{out.cases} case{'' if out.cases == 1 else 's'}{with_them} written to {args.file}")
         if out.on_slices:
             print(
                 f"{out.on_slices} of them stand on a slice that was given, and show it: give them away only if you may."
@@ -710,11 +714,16 @@ def _bank(args: argparse.Namespace) -> int:
         for why in came.refused:
             print(f"not taken: {why}", file=sys.stderr)
     else:
-        taken = archive.import_bank(bank, args.file, args.who)
+        from meddiff.teaching.archive import import_with_questions
+        from meddiff.teaching.store import Questions
+
+        taken, asked = import_with_questions(bank, Questions(), args.file, args.who)
         print(f"{len(taken.new)} new, {len(taken.new_version)} with a new version, {len(taken.there)} were there")
-        for line in taken.refused:
+        print(f"questions: {asked}")
+        refused = (*taken.refused, *asked.refused)
+        for line in refused:
             print(f"refused: {line}", file=sys.stderr)
-        return 1 if taken.refused else 0
+        return 1 if refused else 0
     return 0
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Integer, String, Text, insert, inspect, selec
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+import meddiff.bank  # noqa: F401 (before its modules: two threads that import both at once would meet half of it)
 from meddiff.bank.tables import bring_to, engine_of, writing
 from meddiff.case import MedDiffError
 from meddiff.settings import settings

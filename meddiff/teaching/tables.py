@@ -3,6 +3,7 @@
 | table | one row is |
 |---|---|
 | `items` | an item as it stands: its newest version, its state, what it is searched by |
+| `item_cases` | one case that an item shows |
 | `item_versions` | one wording of an item, and when it was approved; never changed otherwise |
 | `item_history` | one change of an item: who, when, what, why |
 | `quizzes`, `quiz_versions` | the same for quizzes |
@@ -17,6 +18,8 @@ The layout has a number of its own: the bank's does not change with it. A databa
 """
 
 from __future__ import annotations
+
+import json
 
 from sqlalchemy import (
     Boolean,
@@ -36,9 +39,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+import meddiff.bank  # noqa: F401 (before its modules: two threads that import both at once would meet half of it)
 from meddiff.bank.tables import bring_to
 
-SCHEMA = 1
+SCHEMA = 2  # 2: `item_cases`
 _MIGRATING = 0x6D656465  # advisory lock of PostgreSQL, beside the bank's
 
 
@@ -61,6 +65,14 @@ class ItemRow(Base):
     record: Mapped[str] = mapped_column(Text)
     changed: Mapped[str] = mapped_column(String(32))  # ISO 8601, UTC, as all times here
     who: Mapped[str] = mapped_column(String(200))
+
+
+class ItemCaseRow(Base):
+    """One case that an item shows; an item stands for its cases, so that this never changes."""
+
+    __tablename__ = "item_cases"
+    item_id: Mapped[str] = mapped_column(ForeignKey("items.id"), primary_key=True)
+    case_id: Mapped[str] = mapped_column(String(200), primary_key=True, index=True)
 
 
 class ItemVersionRow(Base):
@@ -193,6 +205,7 @@ def prepare(engine: Engine) -> None:
 
     def bring(connection: Connection, number: int) -> None:
         Base.metadata.create_all(connection)
+        _fill_item_cases(connection)
         connection.execute(insert(SchemaRow).values(number=SCHEMA))
 
     bring_to(engine, SCHEMA, _number, bring, _MIGRATING, "The questions in this bank have")
@@ -203,3 +216,11 @@ def _number(connection: Connection) -> int:
     if not inspect(connection).has_table("teaching_schema"):
         return 0
     return connection.scalar(select(SchemaRow.number).order_by(SchemaRow.number.desc()).limit(1)) or 0
+
+
+def _fill_item_cases(connection: Connection) -> None:
+    """Which cases the items of an older layout show."""
+    rows = connection.execute(select(ItemRow.id, ItemRow.record).where(ItemRow.id.not_in(select(ItemCaseRow.item_id))))
+    found = [{"item_id": row.id, "case_id": case} for row in rows for case in {*json.loads(row.record)["cases"]}]
+    if found:
+        connection.execute(insert(ItemCaseRow), found)

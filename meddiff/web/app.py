@@ -74,7 +74,7 @@ def build(models: Models, files: Path) -> gr.Blocks:
             with gr.Tab("Case bank") as bank_tab:
                 fill, filters, filled = bank.build(files)
             with gr.Tab("Teach") as teach_tab:
-                list_items, wanted, items_listed = teach.build(files)
+                list_items, wanted, items_listed = teach.build(models, files)
             with gr.Tab("Verify"):
                 verify.build(files)
             with gr.Tab("About"):

@@ -58,6 +58,7 @@ class Desk:
     begun: float = 0.0
     token: str = ""
     answered: bool = False
+    not_shown: set[str] = field(default_factory=set)  # ids of questions whose pictures are gone or damaged
 
 
 # ---------------------------------------------------------------- words
@@ -170,13 +171,13 @@ def next_of(desk: Desk, questions: Questions) -> tuple[Item | None, str]:
     if desk.quiz:
         sheet = sit(questions, desk.learner, desk.quiz)
         desk.quiz_version = sheet.quiz.version
-        left = [item for item in sheet.items if item.id not in sheet.answered]
+        left = [item for item in sheet.items if item.id not in sheet.answered and item.id not in desk.not_shown]
         if not left:
             return None, result_of(questions, desk)
         limit = f", until {sheet.ends[11:16]} UTC" if sheet.ends else ""
         return left[0], f"{sheet.quiz.title}: question {len(sheet.items) - len(left) + 1} of {len(sheet.items)}{limit}"
     desk.quiz_version = None
-    turn = next_turn(questions, desk.learner)
+    turn = next_turn(questions, desk.learner, without=desk.not_shown)
     ahead = outlook(questions, desk.learner)
     if turn is None:
         if ahead.next_due:
@@ -312,10 +313,17 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         here |= {progress: progress_of(progress_now(questions, desk_now.learner))}
         here |= {who: f'<p class="md-hint">Your code: <b>{html.escape(desk_now.learner)}</b></p>'}
         here |= {what: gr.update(visible=True, choices=to_do(questions), value=desk_now.quiz)}
-        item, left = next_of(desk_now, questions)
-        if item is None:
-            return {**here, notice: left, **_hidden(floor, key)}
-        desk_now.cases, pictures = pictures_of(item)
+        left_out = ""
+        while True:
+            item, left = next_of(desk_now, questions)
+            if item is None:
+                return {**here, notice: left_out + left, **_hidden(floor, key)}
+            try:
+                desk_now.cases, pictures = pictures_of(item)
+                break
+            except MedDiffError:  # whoever teaches is told in Teach
+                desk_now.not_shown.add(item.id)
+                left_out = note(f"{item.id} is left out: its picture cannot be shown. Tell whoever teaches.")
         desk_now.item, desk_now.begun, desk_now.answered = item, time.monotonic(), False
         desk_now.token = secrets.token_hex(12)
         kind = item.kind.value
@@ -325,7 +333,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         ]
         return {
             **here,
-            notice: "",
+            notice: left_out,
             floor: gr.update(visible=True),
             key: gr.update(visible=False),
             told: gr.update(visible=False),
