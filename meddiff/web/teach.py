@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from meddiff.case import MedDiffError
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.teaching.item import ChoiceItem, Item, LocaliseItem, OrderItem, SizeItem, read_item
-from meddiff.web import reading, viewer
+from meddiff.web import reading, study, viewer
 from meddiff.web.create import sentence_of
 from meddiff.web.practice import pictures_of
 from meddiff.web.style import alert, note
@@ -260,6 +260,8 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                     page_of = gr.Slider(1, 2, 1, step=1, label="Question", elem_id="md-quiz-page")
                     preview_room = reading.build("md-quiz-room")
                     preview = gr.HTML(elem_id="md-quiz-preview")
+        with gr.Tab("Reader study") as study_tab:
+            list_studies, wanted_of_them, studies_listed = study.build(files)
 
     filters = [text, state, kind, disease]
     of_item = [desk, notice, bench, room, shown, faults, stem, choices, number, feedback, points]
@@ -528,6 +530,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
     private: dict[str, Any] = {"api_visibility": "private"}
     quiet: dict[str, Any] = {"show_progress": "hidden", **private}
     lists = [desk, notice, table]
+    study_tab.select(list_studies, wanted_of_them, studies_listed, **quiet)
     for component in (text, state, kind, disease):
         component.change(relisted, [desk, *filters], lists, **quiet)
     write.click(written, [desk, *filters], lists, show_progress="full", show_progress_on=notice, **private)
