@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from meddiff.case import MedDiffError, Plane
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.teaching.study import Design, Plan, Question, Reading, Source, flagged_cases, make_plan
-from meddiff.web import reading, viewer
+from meddiff.web import first_use, reading, viewer
 from meddiff.web.create import sentence_of
 from meddiff.web.study_reader import ASK, PATH
 from meddiff.web.style import alert, note
@@ -51,7 +51,7 @@ ALIKE = (
     "compression that the pictures came with; what lies inside the patient. Look at the pictures below before you keep the plan."
 )
 REAL = (
-    "Real pictures are shown to readers on the screen and nowhere kept: a folder's stay where they are; uploaded ones are gone when this app "
+    "Files may be DICOM, PNG, JPEG, TIFF, NIfTI or NRRD; those with one name in several arms are one case. Real pictures are shown to readers on the screen and nowhere kept: a folder's stay where they are; uploaded ones are gone when this app "
     "stops. Use pictures that you may show: faces and writing on the patient stay."
 )
 
@@ -362,6 +362,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         return [(f"{plan.title} ({plan.id})", plan.id) for plan in reversed(studies.plans())]
 
     def filled() -> dict[Any, Any]:
+        first_use.load_bank()
         try:
             return {kept: gr.update(choices=names(store()))}
         except MedDiffError as error:
@@ -376,14 +377,14 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             f'{plan.id}. Readers read at <a href="/{PATH}?study={plan.id}" target="_blank">/{PATH}?study={plan.id}</a> of this page\'s address.'
             if desk_now.kept else "Not kept yet."
         )  # fmt: skip
-        digest = f"Digest, to be noted before the first reading: {plan.digest()[:16]}…" if desk_now.kept else ""
+        digest = f"Digest, to be noted before the first reading: {plan.digest()}" if desk_now.kept else ""
         return {
             desk: desk_now,
             notice: note(words) if words else "",
             empty: gr.update(visible=False),
             sheet: gr.update(visible=True),
             told: f"<h2>{html.escape(plan.title)}</h2><p>{html.escape(arms_told)}. Readers: {html.escape(', '.join(plan.readers))}.</p>"
-            f'<p class="md-hint">{line} {digest}</p>',
+            f'<p class="md-hint">{line}</p><p class="md-hint md-digest">{digest}</p>',
             keep: gr.update(visible=not desk_now.kept),
             looks: gr.update(open=not desk_now.kept),
             made_alike: f'<p class="md-hint">{_alike(showing)}</p>' if showing else "",
@@ -574,7 +575,7 @@ def _arm(letter: str, name: str, kind: str) -> tuple[Any, ...]:
         )  # fmt: skip
         path = gr.Textbox(label="Folder", visible=kind == FOLDER, elem_id=f"md-plan-folder-{letter}")
         upload = gr.File(
-            label="DICOM, PNG, JPEG, TIFF, NIfTI, NRRD. Same name in two arms: the same case", file_count="multiple", height=130,
+            label="Pictures", file_count="multiple", height=130,
             visible=kind == UPLOAD, elem_id=f"md-plan-upload-{letter}",
         )  # fmt: skip
         processing = gr.Dropdown(
@@ -623,5 +624,6 @@ CSS = """
 .md-strip .md-reading figure { flex: 0 0 min(172px, 44%); }
 .md-results h3 { font-size: .95rem; font-weight: 650; margin: 14px 0 4px; }
 .md-results svg.md-plot { display: block; width: 100%; max-width: 520px; height: auto; }
+.md-digest { overflow-wrap: anywhere; }
 #md-plan-strips h3 { font-size: .9rem; font-weight: 600; margin: 8px 0 4px; }
 """

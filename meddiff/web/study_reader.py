@@ -15,7 +15,7 @@ import gradio as gr
 
 from meddiff.case import MedDiffError
 from meddiff.teaching.study import Design, Plan, Question, Reading
-from meddiff.web import reading
+from meddiff.web import first_use, reading
 from meddiff.web.style import alert, note
 
 if TYPE_CHECKING:  # the database's library is loaded when somebody reads
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # the database's library is loaded when somebody reads
     from meddiff.teaching.study_store import StudyStore
 
 NAME, PATH = "md-study-room", "read-study"
-FOOTER = "Reader study: real and synthetic images. Not for diagnosis."
+FOOTER = "Real and synthetic images. Not for diagnosis."
 ASK = {
     Question.REALISM: ("Realism", "5: as a real one"),
     Question.ANATOMY: ("Anatomy", "5: all right"),
@@ -76,7 +76,7 @@ document.addEventListener('keydown', event => {
 });
 new MutationObserver(changes => {  // another picture begins with the first question
   if (changes.some(change => [...change.addedNodes].some(node => node.querySelector?.('figure') || node.matches?.('figure')))) setTimeout(() => point(0), 300);
-}).observe(form.querySelector('.md-room'), {childList: true, subtree: true});
+}).observe(form, {childList: true, subtree: true});
 """
 CSS = """
 .md-rate { border-left: 4px solid transparent !important; padding-left: 10px !important; border-radius: 0 !important; }
@@ -275,6 +275,7 @@ def build_reader() -> tuple[Any, list[Any], list[Any]]:
 
     def opened(request: gr.Request, before: Sequence[str]) -> dict[Any, Any]:
         """The page was loaded: go on where this browser's reader was, in the study that the address names."""
+        first_use.load_bank()
         asked = dict(request.query_params).get("study", "")
         kept_study, kept_reader = before or ("", "")
         if kept_reader and asked in ("", kept_study):

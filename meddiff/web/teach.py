@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from meddiff.case import MedDiffError
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.teaching.item import ChoiceItem, Item, LocaliseItem, OrderItem, SizeItem, read_item
-from meddiff.web import reading, study, viewer
+from meddiff.web import first_use, reading, study, viewer
 from meddiff.web.create import sentence_of
 from meddiff.web.practice import pictures_of
 from meddiff.web.style import alert, note
@@ -278,6 +278,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
     # ------------------------------------------------------------ questions
 
     def filled(desk_now: Desk, *wanted: Any) -> dict[Any, Any]:
+        first_use.load_bank()
         try:
             from meddiff.teaching.export import FORMATS
 
