@@ -22,13 +22,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meddiff.case import MedDiffError
 from meddiff.settings import settings
-from meddiff.web import about, bank, create, practice, progression, reading, teach, verify, viewer
+from meddiff.web import (
+    about,
+    bank,
+    create,
+    practice,
+    progression,
+    reading,
+    study,
+    study_reader,
+    teach,
+    verify,
+    viewer,
+)
 from meddiff.web.models import Models
 from meddiff.web.style import CSS, FOOTER, theme
 
 TAGLINE = "Synthetic teaching cases from a sentence and an outline."
 VIEWERS = ("md-create-view", "md-progression-view", "md-bank-view", "md-practice-view")
-ROOMS = (practice.NAME, "md-teach-room", "md-quiz-room")
+ROOMS = (practice.NAME, "md-teach-room", "md-quiz-room", study_reader.NAME)
 NOBODY_CAME_S = 10.0  # after which the model is loaded even if no browser has shown the page yet
 # The browser itself is told to fetch nothing from elsewhere, whatever a library's page might ask for.
 POLICY = (
@@ -61,6 +73,7 @@ class StayHome:
 def build(models: Models, files: Path) -> gr.Blocks:
     """The whole page; `files` is a folder for pictures and downloads of this run."""
     with gr.Blocks(title="MedDiff", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        gr.Navbar(visible=False)  # readers of a study get their page's address; nobody else needs it
         with gr.Row(elem_classes="md-header"):
             gr.HTML(f'<div class="md-top"><h1>MedDiff</h1><p>{TAGLINE}</p></div>', min_width=320)
             state = gr.HTML(_state(models), elem_id="md-state", min_width=320)
@@ -100,6 +113,12 @@ def build(models: Models, files: Path) -> gr.Blocks:
         clock.tick(
             tick, known, [state, known, told, fields["pack"], fields["steps"], over_time["pack"], clock], **quiet
         )
+    with page.route("Reader study", study_reader.PATH, show_in_navbar=False):  # it shows nothing else
+        gr.Navbar(visible=False)
+        gr.HTML('<div class="md-top"><h1>MedDiff</h1></div>', elem_classes="md-header")
+        sit, before, seated = study_reader.build_reader()
+        gr.HTML(f'<div class="md-foot" role="contentinfo">{study_reader.FOOTER}</div>', elem_classes="md-footer-slot")
+        page.load(sit, before, seated, **quiet)
     return page
 
 
@@ -126,7 +145,12 @@ def serve(host: str = "127.0.0.1", port: int = 7860) -> None:
             server_name=host,
             server_port=port,
             theme=theme(),
-            css=CSS + reading.CSS + "".join(map(viewer.css, VIEWERS)) + "".join(map(reading.css, ROOMS)),
+            css=CSS
+            + reading.CSS
+            + study.CSS
+            + study_reader.CSS
+            + "".join(map(viewer.css, VIEWERS))
+            + "".join(map(reading.css, ROOMS)),
             max_file_size=f"{settings().max_upload_mb}mb",
             share=False,
             ssr_mode=False,

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from meddiff.case import Case, MedDiffError, Plane, Status
 from meddiff.conditions.vocabulary import load_pathologies
-from meddiff.web import pacs, viewer
+from meddiff.web import first_use, pacs, viewer
 from meddiff.web.create import sentence_of
 from meddiff.web.style import alert, note
 
@@ -182,6 +182,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         )  # fmt: skip
 
     def fill(*values: Any) -> list[Any]:
+        first_use.load_bank()
         try:
             from meddiff.bank import Bank
 

@@ -17,7 +17,7 @@ import gradio as gr
 from meddiff.case import MedDiffError
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.teaching.item import ChoiceItem, Item
-from meddiff.web import reading, viewer
+from meddiff.web import first_use, reading, viewer
 from meddiff.web.charts import days_plot
 from meddiff.web.style import alert, note
 
@@ -350,6 +350,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
     def opened(desk_now: Desk, kept: str) -> dict[Any, Any]:
         """The tab was chosen: go on where this browser's learner was."""
+        first_use.load_bank()
         learner = desk_now.learner or kept
         if not learner:
             return outside()

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from meddiff.case import MedDiffError
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.teaching.item import ChoiceItem, Item, LocaliseItem, OrderItem, SizeItem, read_item
-from meddiff.web import more, reading, statistics, viewer
+from meddiff.web import first_use, more, reading, statistics, study, viewer
 from meddiff.web.create import sentence_of
 from meddiff.web.models import Models
 from meddiff.web.practice import pictures_of
@@ -286,6 +286,8 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
                     preview = gr.HTML(elem_id="md-quiz-preview")
         with gr.Tab("Statistics") as figures_tab:
             figures = statistics.build(models, files, KINDS)
+        with gr.Tab("Reader study") as study_tab:
+            list_studies, wanted_of_them, studies_listed = study.build(files)
 
     filters = [text, state, kind, disease]
     of_item = [desk, notice, bench, room, shown, faults, stem, choices, number, feedback, points]
@@ -303,6 +305,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
     # ------------------------------------------------------------ questions
 
     def filled(desk_now: Desk, *wanted: Any) -> dict[Any, Any]:
+        first_use.load_bank()
         try:
             from meddiff.teaching.export import FORMATS
 
@@ -592,6 +595,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
     private: dict[str, Any] = {"api_visibility": "private"}
     quiet: dict[str, Any] = {"show_progress": "hidden", **private}
     lists = [desk, notice, table]
+    study_tab.select(list_studies, wanted_of_them, studies_listed, **quiet)
     for component in (text, state, kind, disease):
         component.change(relisted, [desk, *filters], lists, **quiet)
     write.click(written, [desk, *filters], lists, show_progress="full", show_progress_on=notice, **private)
