@@ -1,4 +1,4 @@
-"""A sentence to findings and back.
+"""A sentence to findings and back, in English, in Chinese and in a mixture of both.
 
 Rules, not a network: what a teacher asked must be shown back word for word, and what was not understood must be named.
 The longest known phrase wins; hyphens, case, commas and order do not matter (a comma ends a "no", nothing else).
@@ -11,6 +11,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 from meddiff.case import (
     Clinical,
@@ -27,22 +28,23 @@ from meddiff.case import (
 )
 from meddiff.conditions.vocabulary import Pathology, load_pathologies, load_vocabulary
 
+Language = Literal["en", "zh"]
 EXAMPLE = "Axial T1 post-contrast, ring-enhancing left frontal mass, 30 mm, irregular margin"
+EXAMPLES: dict[Language, str] = {"en": EXAMPLE, "zh": "轴位T1增强，左侧额叶环形强化肿块，30 mm，边缘不规则"}
 _FIELDS = {"side": Side, "region": Region, "enhancement": Enhancement, "margin": Margin, "conspicuity": Conspicuity}
 
 _NUMBER = r"(?:\d+(?:\.\d+|,\d{1,2})?|\.\d+)"
 _AGE = re.compile(
     r"(?<![a-z0-9.])(?:(\d{1,3}(?:\.\d)?)[\s-]*"
     r"(?:years?|yrs?|y/?o|岁)(?![a-z])(?:[\s-]*(?:old|of age))?(?!\s*(?:after|later|ago))(?:\s*[fm](?![a-z]))?"
-    r"|(\d{1,3})[\s-]*months?[\s-]*(?:old|of age)"
+    r"|(\d{1,3})[\s-]*(?:months?[\s-]*(?:old|of age)|个月(?!后|前|来)大?|月龄)"
     r"|aged?\s*:?\s*(\d{1,3})(?!\s*[a-z\d])"
     r"|(\d{1,3})[fm](?![a-z]))"
 )
-_SEX = re.compile(r"\b(?:woman|female|girl|lady|man|male|boy|gentleman)\b|[女男][性孩]?")
+_SEX = re.compile(r"\b(?:woman|female|girl|lady|man|male|boy|gentleman)\b|[女男](?:性|孩|童|婴|士|子)?")
 _SEX_LETTER = re.compile(r"(?<=[\ds o])([fm])$")  # "45F", "45 y/o M"
 _WOMEN = ("woman", "female", "girl", "lady", "女")
-_NEGATIONS = ("no", "not", "without", "无")
-_PARTING = re.compile(r"[,;:()。，；、]|\.(?!\d)|\b(?:but|with|and)\b")  # where a "no" ends
+_PARTING = re.compile(r"[,;:()。，；、]|\.(?!\d)|\b(?:but|with|and)\b|但|而|(?<![不未])伴")  # where a "no" ends
 _NOUNS = ("margin", "margins", "border", "enhancement", "conspicuity")  # may follow "with"
 _ONE_VALUE = ("plane", *_FIELDS, "pathology", "sequence", "modality", "anatomy")
 
@@ -89,11 +91,11 @@ def _phrases() -> dict[tuple[str, ...], _Word]:
                 )
 
     for key, pathology in load_pathologies().items():
-        add("pathology", key, tuple(filter(None, (pathology.name, *pathology.synonyms, pathology.name_zh))))
+        add("pathology", key, pathology.names)
     for attribute in ("plane", *_FIELDS, "sequence", "modality", "anatomy", "not_drawn"):
         for value, phrases in getattr(vocabulary, attribute).items():
             add(attribute, value, phrases)
-    for attribute in ("lesion", "absence", "vague_size", "filler"):
+    for attribute in ("lesion", "negation", "absence", "vague_size", "filler"):
         add(attribute, "", getattr(vocabulary, attribute))
     add("filler", "", vocabulary.size_phrase)
     return table
@@ -115,21 +117,32 @@ def _meanings(text: str) -> tuple[list[_Word], list[str]]:
     table, longest = _phrases(), _longest()
     found: list[_Word] = []
     strange: list[str] = []
-    place = 0
+    place = strange_until = 0
     while place < len(tokens):
         for length in range(min(longest, len(tokens) - place), 0, -1):
             phrase = tuple(tokens[place : place + length])
             if word := table.get(phrase):
-                found.append(_Word(word.attribute, word.value, " ".join(phrase), clauses[place + length - 1]))
+                found.append(_Word(word.attribute, word.value, _together(phrase), clauses[place + length - 1]))
                 place += length
                 break
         else:
-            if tokens[place] in _NEGATIONS:
-                found.append(_Word("negation", "", tokens[place], clauses[place]))
+            # Chinese is written without spaces: characters in a row that nobody knows are one word.
+            if place and strange_until == place and clauses[place] == clauses[place - 1] and _is_chinese(tokens[place]):
+                strange[-1] += tokens[place]
             else:
                 strange.append(tokens[place])
             place += 1
+            strange_until = place if _is_chinese(tokens[place - 1]) else 0
     return found, strange
+
+
+def _is_chinese(token: str) -> bool:
+    return "\u4e00" <= token <= "\u9fff"
+
+
+def _together(tokens: tuple[str, ...]) -> str:
+    """Words with spaces between them, Chinese characters without."""
+    return re.sub(r"(?<=[\u4e00-\u9fff]) | (?=[\u4e00-\u9fff])", "", " ".join(tokens))
 
 
 def _affirmed(words: list[_Word]) -> tuple[list[_Word], bool, list[str]]:
@@ -149,7 +162,7 @@ def _affirmed(words: list[_Word]) -> tuple[list[_Word], bool, list[str]]:
     absent = listing = False
     for word in [*words, _Word("end", "", clause=-1)]:
         if negation and word.clause != negation.clause:
-            denied += [f"{negation.text} {one.text}" for one in held if one.attribute in _ONE_VALUE]
+            denied += [_together((negation.text, one.text)) for one in held if one.attribute in _ONE_VALUE]
             negation, held = None, []
         if word.attribute == "negation":
             negation, listing = word, False
@@ -172,7 +185,7 @@ def _size_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     names = sorted((name for group in load_vocabulary().unit.values() for name in group), key=len, reverse=True)
     unit = rf"(?:{'|'.join(map(re.escape, names))})(?![a-wy-z])"
     one = rf"{_NUMBER}(?:[\s-]*{unit})?"
-    more = rf"(?:\s*(?:x|×|\*|by|to|-|~)\s*{one}){{0,2}}"
+    more = rf"(?:\s*(?:x|×|\*|by|to|-|~|至|到|乘)\s*{one}){{0,2}}"
     return re.compile(rf"(?<![a-z0-9.])(?<!\d,){one}{more}"), re.compile(rf"({_NUMBER})(?:[\s-]*({unit}))?")
 
 
@@ -188,7 +201,7 @@ def _sizes(text: str) -> tuple[list[float], str]:
         if not unit:
             return match.group(0)
         lengths = [float(number.replace(",", ".")) * factor[own or unit] for number, own in pairs]
-        is_range = re.search(r"(?:to|-|~)\s*[\d.]", match.group(0)) is not None
+        is_range = re.search(r"(?:to|-|~|至|到)\s*[\d.]", match.group(0)) is not None
         sizes.append(round(sum(lengths) / len(lengths) if is_range else max(lengths), 3))
         return " "
 
@@ -263,7 +276,9 @@ def _not_understood(strange: list[str]) -> str:
         number = strange[0]
         return f'The number "{number}" has no unit: write "{number} mm" or "{number} cm" if it is a size.'
     listed = ", ".join(f'"{word}"' for word in list(dict.fromkeys(strange))[:8])
-    return f'Not understood: {listed}. Use plain radiological English, for example: "{EXAMPLE}".'
+    in_chinese = any(map(_is_chinese, strange))
+    use, example = ("Chinese", EXAMPLES["zh"]) if in_chinese else ("English", EXAMPLE)
+    return f'Not understood: {listed}. Use plain radiological {use}, for example: "{example}".'
 
 
 def _refuse_riddles(
@@ -315,20 +330,20 @@ def _spoken(value: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _words(attribute: str, value: str) -> tuple[str, ...]:
-    """The English phrases for a value, the canonical one first.
+def _words(attribute: str, value: str, language: Language = "en") -> tuple[str, ...]:
+    """The phrases for a value in a language, the canonical one first.
 
     Raises:
         MedDiffError: when prompts/vocabulary.yaml has none.
     """
     phrases = getattr(load_vocabulary(), attribute)
     phrases = phrases.get(value, ()) if isinstance(phrases, dict) else phrases
-    english = tuple(phrase for phrase in phrases if phrase.isascii())
-    if not english:
+    spoken = tuple(phrase for phrase in phrases if phrase.isascii() is (language == "en"))
+    if not spoken:
         raise MedDiffError(
             f"No word is known for {attribute} {value!r}: choose one that prompts/vocabulary.yaml lists."
         )
-    return english
+    return spoken
 
 
 def _pathology(key: str) -> Pathology:
@@ -410,9 +425,33 @@ def _sentence(parts: list[str], rng: random.Random | None) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def write_sentence(findings: Findings) -> str:
-    """The canonical sentence: `read_sentence` gives the same findings back."""
-    return _say(findings, None)
+def write_sentence(findings: Findings, language: Language = "en") -> str:
+    """The canonical sentence: `read_sentence` gives the same findings back.
+
+    Raises:
+        MedDiffError: a value that prompts/ has no word for in that language.
+    """
+    return _say(findings, None) if language == "en" else _say_in_chinese(findings)
+
+
+def _say_in_chinese(findings: Findings) -> str:
+    """The canonical Chinese sentence, as a report has it: where and how, what, and then its size and border."""
+
+    def word(attribute: str, value: str) -> str:
+        return _words(attribute, value, "zh")[0]
+
+    plane = word("plane", findings.plane.value) if findings.plane else ""
+    modality = word("modality", findings.modality) if findings.modality != "MR" else ""
+    anatomy = word("anatomy", findings.anatomy) if findings.anatomy != "brain" else ""
+    opening = f"{plane}{word('sequence', findings.sequence)}{modality}{anatomy}"
+    finding = findings.finding
+    if finding is None:
+        return f"{opening}，{word('absence', '')}"
+    said = {name: word(name, value) for name in _FIELDS if (value := getattr(finding, name).value) != "unknown"}
+    noun = _pathology(finding.pathology).name_zh if finding.pathology else word("lesion", "")
+    lesion = "".join(said.get(name, "") for name in ("side", "region", "enhancement")) + noun
+    size = _length(finding.size_mm, None) if finding.size_mm is not None else ""
+    return "，".join(filter(None, (opening, lesion, size, said.get("margin"), said.get("conspicuity"))))
 
 
 def paraphrase(findings: Findings, seed: int) -> str:
@@ -459,7 +498,7 @@ def fill_from_pathology(findings: Findings, seed: int) -> Findings:
     return findings.model_copy(update={"finding": finding.model_copy(update=filled)})
 
 
-def presets() -> list[tuple[str, str, str]]:
+def presets(language: Language = "en") -> list[tuple[str, str, str]]:
     """(title, sentence, pathology key) of each pathology at its typical look, for filling a form."""
     rows = []
     for key, pathology in load_pathologies().items():
@@ -476,5 +515,6 @@ def presets() -> list[tuple[str, str, str]]:
                 size_mm=pathology.size_mm.typical,
             ),
         )
-        rows.append((pathology.name, write_sentence(findings), key))
+        title = pathology.name if language == "en" else pathology.name_zh
+        rows.append((title, write_sentence(findings, language), key))
     return rows

@@ -13,15 +13,15 @@ from meddiff.case import Conspicuity, Enhancement, Findings, Margin, MedDiffErro
 from meddiff.conditions.growth import Gompertz, Growth, Logistic
 from meddiff.settings import settings
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where PyYAML was built with it
 T = TypeVar("T", bound=Record)
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where PyYAML was built with it
 Share = Annotated[float, Field(ge=0, le=1)]
 Phrase = Annotated[str, Field(min_length=1)]
 Phrases = Annotated[tuple[Phrase, ...], Field(min_length=1)]
 
 
 class Vocabulary(Record):
-    """Synonyms by attribute and value; the first of each list is canonical."""
+    """Synonyms by attribute and value; the first of each list is canonical, in English and in Chinese."""
 
     plane: dict[Plane, Phrases]
     side: dict[Side, Phrases]
@@ -30,6 +30,7 @@ class Vocabulary(Record):
     margin: dict[Margin, Phrases]
     conspicuity: dict[Conspicuity, Phrases]
     lesion: Phrases
+    negation: Phrases
     absence: Phrases
     sequence: dict[str, Phrases]
     modality: dict[str, Phrases]
@@ -93,6 +94,25 @@ class NextSteps(Record):
         return self
 
 
+class ChineseStep(Record):
+    """A next step in Chinese."""
+
+    text: Annotated[str, Field(min_length=1, max_length=300)]
+    why: Phrase
+
+
+class Chinese(Record):
+    """What is told of a pathology, in Chinese; lists are in the order of the English ones."""
+
+    synonyms: tuple[Phrase, ...] = ()
+    drawn_note: str = ""
+    looks: dict[str, Phrase]
+    apart: dict[str, Phrase]  # by the look-alike's key
+    course: Phrase
+    next_steps: tuple[ChineseStep, ...] = ()
+    teaching_points: Phrases
+
+
 class Pathology(Record):
     """A disease with its looks. Weights are shares of cases as textbooks describe them, for drawing; not epidemiology."""
 
@@ -116,6 +136,39 @@ class Pathology(Record):
     next_steps: NextSteps | None = None
     teaching_points: Phrases
     sources: Phrases
+    zh: Chinese | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names and synonyms, in both languages."""
+        chinese = self.zh.synonyms if self.zh else ()
+        return tuple(filter(None, (self.name, *self.synonyms, self.name_zh, *chinese)))
+
+    def told_in(self, language: str) -> Pathology:
+        """The same with looks, look-alikes, course, next steps, points and notes in a language; English where it has no other.
+
+        Names stay: `name` is English, `name_zh` Chinese.
+        """
+        said = self.zh if language == "zh" else None
+        if said is None:
+            return self
+        steps = self.next_steps
+        if steps and said.next_steps:
+            told = zip(steps.steps, said.next_steps, strict=True)
+            steps = steps.model_copy(
+                update={"steps": tuple(step.model_copy(update=dict(words)) for step, words in told)}
+            )
+        alike = tuple(one.model_copy(update={"apart": said.apart[one.key]}) for one in self.look_alikes)
+        return self.model_copy(
+            update={
+                "looks": said.looks,
+                "look_alikes": alike,
+                "course": said.course,
+                "next_steps": steps,
+                "teaching_points": said.teaching_points,
+                "drawn_note": said.drawn_note,
+            }
+        )
 
     @field_validator("regions", "margin", "enhancement")
     @classmethod
@@ -133,6 +186,24 @@ class Pathology(Record):
         return self
 
     @model_validator(mode="after")
+    def _chinese_is_whole(self) -> Pathology:
+        """What is said in Chinese is said of the same things."""
+        if (said := self.zh) is None:
+            return self
+        steps = self.next_steps.steps if self.next_steps else ()
+        pairs: dict[str, tuple[object, object]] = {
+            "looks": (set(said.looks), set(self.looks)),
+            "apart": (set(said.apart), {one.key for one in self.look_alikes}),
+            "next_steps": (len(said.next_steps), len(steps)),
+            "teaching_points": (len(said.teaching_points), len(self.teaching_points)),
+            "drawn_note": (bool(said.drawn_note), bool(self.drawn_note)),
+        }
+        for name, (chinese, english) in pairs.items():
+            if chinese != english:
+                raise ValueError(f"zh.{name} does not say the same things as the English: translate each")
+        return self
+
+    @model_validator(mode="after")
     def _grows_beyond_its_sizes(self) -> Pathology:
         for law in (entry.law for entry in self.growth.laws):
             if isinstance(law, Gompertz | Logistic) and law.limit_mm <= self.size_mm.max:
@@ -140,9 +211,14 @@ class Pathology(Record):
         return self
 
 
-def _yaml(path: Path) -> object:
+def read_yaml(path: Path) -> object:
+    """What a YAML file holds.
+
+    Raises:
+        MedDiffError: it cannot be read; names file and line.
+    """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
@@ -151,7 +227,7 @@ def _yaml(path: Path) -> object:
 
 def _checked(kind: type[T], path: Path) -> T:
     try:
-        return kind.model_validate(_yaml(path))
+        return kind.model_validate(read_yaml(path))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"

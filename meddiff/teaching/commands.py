@@ -82,6 +82,7 @@ def _items_parser(verbs: Verbs) -> Verbs:
     listed = _act(acts, "list", "list the items that fit, the newest change first")
     made = _act(acts, "write", "write drafts of all questions that the bank's accepted cases are good for", who=True)
     made.add_argument("--seed", type=int, default=0, help="of where the right choice stands (default 0)")
+    made.add_argument("--language", choices=("en", "zh"), default="en", help="of their words (default en)")
     out = _act(acts, "export", "write the items that fit into a file that can be edited")
     out.add_argument("file", type=Path, metavar="FILE.json")
     for made in (listed, out):
@@ -255,7 +256,7 @@ def _items(args: argparse.Namespace, questions: Questions) -> int:
         from meddiff.bank import Bank
         from meddiff.teaching.from_bank import write_from_bank
 
-        written = write_from_bank(questions, Bank(), args.who, args.seed)
+        written = write_from_bank(questions, Bank(), args.who, args.seed, args.language)
         print(f"{len(written.new)} new drafts from {written.cases} cases")
     elif args.do == "show":
         _show_item(questions, args.item, args.version)

@@ -138,6 +138,7 @@ def next_turn(
     pathologies: Sequence[str] = (),
     at: datetime | None = None,
     without: Collection[str] = (),
+    language: str = "",
 ) -> Turn | None:
     """Opens the next item for a learner, or gives back the one that is open; None where nothing is due and nothing new.
 
@@ -149,6 +150,7 @@ def next_turn(
         pathologies: keys that are wished for, "" for normal cases; none: all. One alone gives the answer away.
         at: now, with a time zone; for tests.
         without: ids of items that cannot be shown, since a picture of theirs is gone or damaged.
+        language: of the items, where any are approved in it.
 
     Raises:
         MedDiffError: an unknown learner.
@@ -158,7 +160,8 @@ def next_turn(
     def act(session: Session) -> Turn | None:
         learner_row(session, learner, lock=True)  # two tabs open one item
         lies, cards = session.get(OpenRow, learner), _cards(session, learner)
-        there = {key: version for key, version in approved(session, pathologies).items() if key not in without}
+        there = approved(session, pathologies, language)
+        there = {key: version for key, version in there.items() if key not in without}
         if lies is not None and there.get(lies.item) != lies.version:
             session.delete(lies)
             session.flush()
@@ -206,8 +209,10 @@ def answer_turn(questions: Questions, answer: Answer, at: datetime | None = None
     return questions.write(act)
 
 
-def outlook(questions: Questions, learner: str, pathologies: Sequence[str] = (), at: datetime | None = None) -> Outlook:
-    """How much there is to practise, of these pathologies or of all.
+def outlook(
+    questions: Questions, learner: str, pathologies: Sequence[str] = (), at: datetime | None = None, language: str = ""
+) -> Outlook:
+    """How much there is to practise, of these pathologies or of all, in this language as `next_turn` has it.
 
     Raises:
         MedDiffError: an unknown learner.
@@ -217,7 +222,7 @@ def outlook(questions: Questions, learner: str, pathologies: Sequence[str] = (),
     def act(session: Session) -> Outlook:
         learner_row(session, learner)
         cards = _cards(session, learner)
-        ids = approved(session, pathologies)
+        ids = approved(session, pathologies, language)
         dues = [cards[item_id].due for item_id in ids if item_id in cards]
         return Outlook(
             due=sum(due <= moment for due in dues),

@@ -352,10 +352,15 @@ def shown_to_learners() -> tuple[ColumnElement[bool], ...]:
     return ItemRow.state == State.APPROVED.value, ItemRow.id.not_in(withdrawn)
 
 
-def approved(session: Session, pathologies: Sequence[str] = ()) -> dict[str, int]:
-    """Ids of all items that learners may see, of these pathologies or of all, with their versions."""
+def approved(session: Session, pathologies: Sequence[str] = (), language: str = "") -> dict[str, int]:
+    """Ids of all items that learners may see, of these pathologies or of all, with their versions.
+
+    Those in `language` where there are any, else those in every language.
+    """
     met = (*_met(ItemSearch(pathologies=tuple(pathologies))), *shown_to_learners())
-    return {item_id: version for item_id, version in session.execute(select(ItemRow.id, ItemRow.version).where(*met))}
+    rows = session.execute(select(ItemRow.id, ItemRow.version, ItemRow.language).where(*met)).all()
+    spoken = [row for row in rows if row.language == language] or rows
+    return {row.id: row.version for row in spoken}
 
 
 def _add(session: Session, item: Item, who: str) -> str:

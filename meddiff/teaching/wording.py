@@ -14,6 +14,7 @@ class Words:
     """All sentences of one language. `intro` stands before every stem and says that the picture is synthetic."""
 
     language: Literal["en", "zh"]
+    space: str  # between two sentences
     bracket: str
     plane: dict[Plane, str]
     side: dict[Side, str]
@@ -66,6 +67,7 @@ class Words:
 
 ENGLISH = Words(
     language="en",
+    space=" ",
     bracket=" ({place})",
     plane={plane: plane.value for plane in Plane},
     side={Side.LEFT: "left", Side.RIGHT: "right", Side.MIDLINE: "midline"},
@@ -148,6 +150,7 @@ ENGLISH = Words(
 
 CHINESE = Words(
     language="zh",
+    space="",
     bracket="（{place}）",
     plane={Plane.AXIAL: "轴位", Plane.CORONAL: "冠状位", Plane.SAGITTAL: "矢状位"},
     side={Side.LEFT: "左侧", Side.RIGHT: "右侧", Side.MIDLINE: "中线"},
@@ -174,8 +177,8 @@ CHINESE = Words(
         Enhancement.SOLID: "均匀强化",
         Enhancement.HETEROGENEOUS: "不均匀强化",
         Enhancement.NONE: "无强化",
-        Margin.SMOOTH: "边界清楚",
-        Margin.IRREGULAR: "边界不清",
+        Margin.SMOOTH: "边缘光滑",
+        Margin.IRREGULAR: "边缘不规则",
     },
     look_is={
         Enhancement.RING: "亮环围绕暗的中心",
@@ -247,6 +250,14 @@ def name_of(pathology: Pathology, words: Words) -> str:
     return (pathology.name_zh if words.language == "zh" else "") or pathology.name
 
 
+def sequence_of(sequence: str, words: Words) -> str:
+    """A sequence's name in that language."""
+    if words.language == "en":
+        return sequence
+    said = load_vocabulary().sequence.get(sequence, ())
+    return next((one for one in said if not one.isascii()), sequence)
+
+
 def place_of(side: Side, region: Region, words: Words) -> str:
     """Side and region in words; the region alone where the slice does not tell the side."""
     if side not in words.side:
@@ -264,6 +275,6 @@ def intro_of(findings: Findings, clinical: Clinical, words: Words) -> str:
     return words.intro.format(
         plane=words.plane[findings.plane or Plane.AXIAL],
         modality=modality if words.language == "zh" else findings.modality,
-        sequence=findings.sequence,
+        sequence=sequence_of(findings.sequence, words),
         patient=patient,
     )

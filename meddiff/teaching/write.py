@@ -38,7 +38,7 @@ from meddiff.teaching.item import (
     item_id,
 )
 from meddiff.teaching.quality import too_long
-from meddiff.teaching.wording import Words, intro_of, name_of, place_of, words_of
+from meddiff.teaching.wording import Words, intro_of, name_of, place_of, sequence_of, words_of
 
 WRONG_CHOICES = 3
 LEFT_IN_TWIN = 0.05  # of the outline's area: what the finder may still see in a twin that counts as normal
@@ -53,11 +53,9 @@ _BORDERING = {
 def items_of(
     case: Case, seed: int = 0, kinds: Iterable[Kind] | None = None, language: Literal["en", "zh"] = "en"
 ) -> tuple[Item, ...]:
-    """The items that a case is good for, as drafts.
+    """The items that a case is good for, as drafts, in `language`.
 
-    Nothing is written of a case that its check rejected, nor of a removal: what was removed is not known. Names and sentences
-    are in `language`; look-alikes, next steps and teaching points are as `prompts/` has them, in English, so that in Chinese no
-    next step is written.
+    Nothing is written of a case that its check rejected, nor of a removal: what was removed is not known.
 
     Args:
         seed: of which look-alikes are offered and where the key stands; another seed gives other items.
@@ -141,7 +139,7 @@ def _subject(case: Case, seed: int, words: Words) -> _Subject:
         words,
         seed,
         finding,
-        load_pathologies()[key] if key else None,
+        load_pathologies()[key].told_in(words.language) if key else None,
         findings.plane or Plane.AXIAL,
         Side(_agreed(case, "side")),
         Region(_agreed(case, "region")),
@@ -199,8 +197,8 @@ def _diagnosis(subject: _Subject) -> Iterator[Item]:
     )
     feedback = words.made_to_show.format(name=name_of(pathology, words))
     if pathology.drawn_note:
-        feedback += " " + words.drawing.format(note=pathology.drawn_note)
-    stem = " ".join([*_not_shown(subject), words.diagnosis])
+        feedback += words.space + words.drawing.format(note=pathology.drawn_note)
+    stem = words.space.join([*_not_shown(subject), words.diagnosis])
     yield _chosen(subject, Kind.DIAGNOSIS, stem, right, _wrong_diagnoses(subject), feedback)
 
 
@@ -253,8 +251,8 @@ def _location(subject: _Subject) -> Iterator[Item]:
 
 
 def _next_step(subject: _Subject) -> Iterator[Item]:
-    """Only in English, as `prompts/` has the steps."""
-    if not subject.pathology or not subject.pathology.next_steps or subject.words.language != "en":
+    """As `prompts/` has the steps."""
+    if not subject.pathology or not subject.pathology.next_steps:
         return
     told = subject.pathology.next_steps
     choices = [Choice(text=step.text, feedback=step.why) for step in told.steps]
@@ -326,10 +324,10 @@ def _free_text(subject: _Subject) -> Iterator[Item]:
         expected.append(Expected(name=name, ways=tuple(dict.fromkeys([shown, *ways])), weight=weight))
 
     if pathology := subject.pathology:
-        expect("diagnosis", _names(pathology), name_of(pathology, words), 2.0)
+        expect("diagnosis", pathology.names, name_of(pathology, words), 2.0)
         for other in load_pathologies().values():
             if not akin(pathology, other):
-                against.append(Expected(name="diagnosis", ways=(name_of(other, words), *_names(other)), weight=1.0))
+                against.append(Expected(name="diagnosis", ways=(name_of(other, words), *other.names), weight=1.0))
     if subject.side in words.side:
         expect("side", vocabulary.side[subject.side], words.side[subject.side])
     opposite = {Side.LEFT: Side.RIGHT, Side.RIGHT: Side.LEFT}.get(subject.side)
@@ -343,8 +341,8 @@ def _free_text(subject: _Subject) -> Iterator[Item]:
         against += [Expected(name="enhancement", ways=(words.look[one], *vocabulary.enhancement[one])) for one in looks]
     if expected and _outlined(subject.case):
         no_lesion = tuple(
-            way for way in vocabulary.absence if " " in way or not way.isascii()
-        )  # "normal" says other things too
+            way for way in vocabulary.absence if " " in way or way.endswith(vocabulary.lesion)
+        )  # "normal", or "未见异常", says other things too
         against.append(Expected(name="lesion", ways=(words.lesion_no, *no_lesion)))
         yield FreeTextItem(
             **_base(subject, Kind.FREE_TEXT, words.free_text), expected=tuple(expected), against=tuple(against)
@@ -438,7 +436,7 @@ def _wrong_diagnoses(subject: _Subject) -> list[Choice]:
     """
     own, words = subject.pathology, subject.words
     assert own is not None
-    known = load_pathologies()
+    known = {key: one.told_in(words.language) for key, one in load_pathologies().items()}
     chance = _chance(subject, Kind.DIAGNOSIS)
     others = [one for key, one in known.items() if key != own.key and not akin(own, one)]
     chance.shuffle(others)
@@ -508,13 +506,11 @@ def _apart(own: Pathology, other: Pathology, words: Words) -> str:
 
 
 def _not_shown(subject: _Subject) -> list[str]:
-    """How the pathology looks on other sequences, which the picture cannot show; nothing that names a disease. In English only."""
+    """How the pathology looks on other sequences, which the picture cannot show; nothing that names a disease."""
     assert subject.pathology is not None
     own = subject.case.request.findings.sequence
-    if subject.words.language != "en":
-        return []
     return [
-        subject.words.not_shown.format(sequence=_capital(sequence), look=look)
+        subject.words.not_shown.format(sequence=_capital(sequence_of(sequence, subject.words)), look=look)
         for sequence, look in subject.pathology.looks.items()
         if sequence not in (own, "planes") and not _names_a_disease(look)
     ]
@@ -522,8 +518,8 @@ def _not_shown(subject: _Subject) -> list[str]:
 
 def _names_a_disease(text: str) -> bool:
     plain = text.casefold()
-    return re.search(r"omas?\b", plain) is not None or any(
-        name.casefold() in plain for one in load_pathologies().values() for name in (one.name, *one.synonyms)
+    return re.search(r"omas?\b|瘤", plain) is not None or any(
+        name.casefold() in plain for one in load_pathologies().values() for name in one.names
     )
 
 
@@ -538,7 +534,7 @@ def _base(subject: _Subject, kind: Kind, stem: str, feedback: str = "", roles: t
     return {
         "id": _id(subject, kind, [f"{case.id}/{one}" if one == TWIN else case.id for one in pictures]),
         "kind": kind,
-        "stem": f"{intro_of(case.request.findings, case.request.clinical, subject.words)} {stem}",
+        "stem": f"{intro_of(case.request.findings, case.request.clinical, subject.words)}{subject.words.space}{stem}",
         "cases": shown,
         "roles": roles if TWIN in roles else (),
         "feedback": feedback,
@@ -577,10 +573,6 @@ def _chance(subject: _Subject, kind: Kind) -> random.Random:
 def _outlined(case: Case) -> bool:
     mask = case.request.mask
     return mask is not None and mask.png is not None and bool(mask.to_array().any())
-
-
-def _names(pathology: Pathology) -> tuple[str, ...]:
-    return tuple(filter(None, (pathology.name, *pathology.synonyms, pathology.name_zh)))
 
 
 def _place_key(side: Side, region: Region) -> str:

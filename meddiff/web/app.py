@@ -26,6 +26,7 @@ from meddiff.web import (
     about,
     bank,
     create,
+    language,
     practice,
     progression,
     reading,
@@ -72,7 +73,7 @@ class StayHome:
 
 def build(models: Models, files: Path) -> gr.Blocks:
     """The whole page; `files` is a folder for pictures and downloads of this run."""
-    with gr.Blocks(title="MedDiff", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with language.Page(title="MedDiff", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.Navbar(visible=False)  # readers of a study get their page's address; nobody else needs it
         with gr.Row(elem_classes="md-header"):
             gr.HTML(f'<div class="md-top"><h1>MedDiff</h1><p>{TAGLINE}</p></div>', min_width=320)
@@ -109,6 +110,8 @@ def build(models: Models, files: Path) -> gr.Blocks:
             packs, steps = create.pack_defaults(models)
             return [_state(models), True, tell(), packs, steps, packs, gr.Timer(5.0)]
 
+        page.load(create.in_language, None, [fields["preset"], fields["sentence"], fields["understood"]], **quiet)
+        page.load(progression.in_language, None, over_time["sentence"], **quiet)
         page.load(models.load_in_background, **quiet)  # not sooner: two cores show the page faster without it
         clock.tick(
             tick, known, [state, known, told, fields["pack"], fields["steps"], over_time["pack"], clock], **quiet
@@ -153,6 +156,7 @@ def serve(host: str = "127.0.0.1", port: int = 7860) -> None:
             + "".join(map(reading.css, ROOMS)),
             max_file_size=f"{settings().max_upload_mb}mb",
             share=False,
+            i18n=language.translated(page),
             ssr_mode=False,
             pwa=False,
             mcp_server=False,

@@ -13,9 +13,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from meddiff.case import Clinical, Findings, MaskSpec, MedDiffError, Plane, Request, Sex, Task
-from meddiff.conditions.prompt import EXAMPLE, presets, read_clinical, read_sentence, write_sentence
+from meddiff.conditions.prompt import EXAMPLE, EXAMPLES, presets, read_clinical, read_sentence, write_sentence
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.web import viewer
+from meddiff.web.language import say, visitor
 from meddiff.web.models import DEFAULT, Models
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def understood(sentence: str) -> str:
     except MedDiffError as error:
         return f'<div class="md-alert">{html.escape(str(error))}</div>'
     said = f"Understood as: <b>{html.escape(write_sentence(findings))}</b>"
+    shown = "" if not sentence.isascii() else ' class="md-zh"'  # in Chinese too, where the sentence or the page is
+    said += f'<span lang="zh"{shown}><br><b>{html.escape(write_sentence(findings, "zh"))}</b></span>'
     pathology = load_pathologies().get(findings.finding.pathology or "") if findings.finding else None
     if pathology and pathology.drawn_as != pathology.key:
         nearest = load_pathologies()[pathology.drawn_as].name
@@ -82,6 +85,19 @@ def understood(sentence: str) -> str:
             f"<br>Drawn by its look, from real images of {html.escape(nearest)}. {html.escape(pathology.drawn_note)}"
         )
     return f'<div class="md-hint">{said}</div>'
+
+
+def in_language() -> list[Any]:
+    """Updates of presets, sentence and what is understood of it, for a visitor whose page is not English."""
+    language = visitor()
+    if language == "en":
+        return [gr.skip()] * 3
+    rows = presets(language)
+    return [
+        gr.update(choices=[(title, sentence) for title, sentence, _ in rows]),
+        EXAMPLES[language],
+        understood(EXAMPLES[language]),
+    ]
 
 
 def number(text: str, what: str, low: float, high: float) -> float | None:
@@ -253,11 +269,11 @@ def build(models: Models, files: Path) -> dict[str, Any]:
         try:
             request = request_of(form, background)
             count = int(form["count"] or 1)
-            progress(0, desc="Loading the model…")
+            progress(0, desc=say("Loading the model…"))
             studio = models.studio(request.pack, request.precision)
             cases = f"{count} cases" if count > 1 else "the case"
             for sealed in studio.create(
-                request, background, count, lambda share, word: progress(share, desc=f"Drawing {cases}: {word}")
+                request, background, count, lambda share, word: progress(share, desc=say(f"Drawing {cases}: {word}"))
             ):
                 desk_now.cases = [c for c in desk_now.cases if c.case.id != sealed.case.id] + [sealed]
                 desk_now.chosen = len(desk_now.cases) - 1
@@ -270,7 +286,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
                     **on_page(desk_now, values[shown.which]),
                 }
         except (MedDiffError, ValidationError) as error:
-            gr.Warning(html.escape(sentence_of(error), quote=False), title="Please check")
+            gr.Warning(html.escape(say(sentence_of(error)), quote=False), title=say("Please check"))
             yield {notice: f'<div class="md-alert" role="alert">{html.escape(sentence_of(error))}</div>'}
 
     def choose(desk_now: Desk, which: str, event: gr.SelectData) -> dict[Any, Any]:
@@ -292,7 +308,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
 
                 bank.keep_background(carrier(background))
         except MedDiffError as error:
-            gr.Warning(html.escape(str(error), quote=False), title="Not kept")
+            gr.Warning(html.escape(say(str(error)), quote=False), title=say("Not kept"))
             return {kept_notice: f'<div class="md-alert" role="alert">{html.escape(str(error))}</div>'}
         desk_now.kept.add(kept_id)
         beside = " Its slice is stored beside it, so that it can be made again." if background is not None else ""
@@ -329,7 +345,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
     shown.wire(desk, lambda desk_now: desk_now.case, files)
     arranging = _wire_form(desk, fields, parts)
     _wire_first(models, files, desk, fields, parts, arranging, stop)
-    return fields
+    return {**fields, "preset": parts["preset"], "understood": parts["understood"]}
 
 
 def _thumbnails(desk: Desk, files: Path) -> list[tuple[str, str]]:
@@ -444,7 +460,10 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     sentence, told = fields["sentence"], parts["understood"]
     parts["preset"].input(
-        lambda text: (text or EXAMPLE, understood(text or EXAMPLE)), parts["preset"], [sentence, told], **quiet
+        lambda text: (text or EXAMPLES[visitor()], understood(text or EXAMPLES[visitor()])),
+        parts["preset"],
+        [sentence, told],
+        **quiet,
     )
     sentence.blur(understood, sentence, told, **quiet)
     parts["dice"].click(lambda: int(np.random.default_rng().integers(2**31)), None, fields["seed"], **quiet)
@@ -459,7 +478,7 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
                 found = read_image(path, None if wanted is None else int(wanted), Plane(plane) if plane else None)
                 desk_now.own, message = found, _told(found)
         except MedDiffError as error:
-            gr.Warning(html.escape(str(error), quote=False), title="This file cannot be used")
+            gr.Warning(html.escape(say(str(error)), quote=False), title=say("This file cannot be used"))
             alert = f'<div class="md-alert" role="alert">{html.escape(str(error))}</div>'
         return {desk: desk_now, parts["told"]: alert or message}
 
@@ -496,7 +515,7 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
             seed = int(np.random.default_rng().integers(2**31))
             mask = sample_outline(read_sentence(text), where, None, seed, size_mm=number(size, "Size", 1, 120))
         except MedDiffError as error:
-            gr.Warning(html.escape(str(error), quote=False), title="No outline")
+            gr.Warning(html.escape(say(str(error)), quote=False), title=say("No outline"))
             return gr.skip()
         paint = np.zeros((*mask.shape, 4), np.uint8)
         paint[mask] = (46, 196, 182, 255)
@@ -553,13 +572,15 @@ def _wire_first(
                 guidance=form["guidance"],
                 precision=form["precision"],
             )
-            progress(0, desc="Loading the model…")
+            progress(0, desc=say("Loading the model…"))
             studio = models.studio(request.pack, request.precision)
             sealed = next(
-                studio.create(request, progress=lambda share, word: progress(share, desc=f"Making the slice: {word}"))
+                studio.create(
+                    request, progress=lambda share, word: progress(share, desc=say(f"Making the slice: {word}"))
+                )
             )
         except (MedDiffError, ValidationError) as error:
-            gr.Warning(html.escape(sentence_of(error), quote=False), title="No slice")
+            gr.Warning(html.escape(say(sentence_of(error)), quote=False), title=say("No slice"))
             yield {parts["first_told"]: f'<div class="md-alert" role="alert">{html.escape(sentence_of(error))}</div>'}
             return
         desk_now.first = made_slice(sealed.image, plane)

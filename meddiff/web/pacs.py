@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from meddiff.case import MedDiffError
+from meddiff.web.language import say
 from meddiff.web.style import alert, note
 
 if TYPE_CHECKING:
@@ -65,13 +66,13 @@ def build(opened: gr.State) -> tuple[gr.HTML, gr.HTML]:
         }
 
     def question(where: str, who: str, secret: str, title: str, progress: gr.Progress = gr.Progress()) -> list[str]:  # noqa: B008
-        progress(0, desc="Asking the server…")
+        progress(0, desc=say("Asking the server…"))
         return [asked(where, who, secret, title), ""]
 
     def delivery(
         sealed: SealedCase | None, where: str, who: str, secret: str, title: str, progress: gr.Progress = gr.Progress()  # noqa: B008
     ) -> list[str]:  # fmt: skip
-        progress(0, desc="Asking the server…")
+        progress(0, desc=say("Asking the server…"))
         return [sent(sealed, where, who, secret, title, progress), ""]
 
     private: dict[str, Any] = {"api_visibility": "private"}

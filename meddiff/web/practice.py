@@ -17,8 +17,10 @@ import gradio as gr
 from meddiff.case import MedDiffError
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.teaching.item import ChoiceItem, Item
+from meddiff.teaching.wording import name_of, words_of
 from meddiff.web import first_use, reading, viewer
 from meddiff.web.charts import days_plot
+from meddiff.web.language import visitor
 from meddiff.web.style import alert, note
 
 if TYPE_CHECKING:  # the database's library is loaded when the tab is opened
@@ -45,6 +47,27 @@ ASK = {
     "free_text": "Describe what you see in a sentence or two.",
 }
 
+TOLD: dict[str, dict[str, str]] = {  # around what a question itself tells, in its language
+    "en": {
+        "right": "right",
+        "partly": "partly right",
+        "wrong": "not right",
+        "today": " It comes back today.",
+        "back": " It comes back on {day}.",
+        "remember": "Remember",
+        "alike": "Looks like {name}",
+    },
+    "zh": {
+        "right": "正确",
+        "partly": "部分正确",
+        "wrong": "不正确",
+        "today": " 今天会再次出现。",
+        "back": " {day} 再次出现。",
+        "remember": "要点",
+        "alike": "与{name}相似的疾病",
+    },
+}
+
 
 @dataclass
 class Desk:
@@ -68,38 +91,41 @@ def stem_of(item: Item, left: str) -> str:
     """The question, and in a few words how much is left, as HTML."""
     ask = ASK.get(item.kind.value, "")
     asked = f'<p class="md-hint">{html.escape(ask)}</p>' if ask else ""
-    return f'<div class="md-question"><p class="md-hint">{html.escape(left)}</p><p class="stem">{html.escape(item.stem)}</p>{asked}</div>'
+    return f'<div class="md-question"><p class="md-hint">{html.escape(left)}</p><p class="stem" translate="no">{html.escape(item.stem)}</p>{asked}</div>'
 
 
 def feedback_of(item: Item, score: Score, due: str) -> str:
-    """What the answer was worth and why, teaching points and their sources, as HTML."""
-    right = "right" if score.right else "partly right" if score.credit > 0 else "not right"
+    """What the answer was worth and why, teaching points and their sources, as HTML in the question's language."""
+    words = TOLD[item.language]
+    right = words["right" if score.right else "partly" if score.credit > 0 else "wrong"]
     look = "accepted" if score.right else "rejected"
     today = due[:10] == datetime.now(UTC).date().isoformat()
-    back = "" if not due else " It comes back today." if today else f" It comes back on {due[:10]}."
+    back = "" if not due else words["today"] if today else words["back"].format(day=due[:10])
     points = "".join(f"<li>{html.escape(point)}</li>" for point in item.points)
+    remembered = f"<h3>{words['remember']}</h3><ul>{points}</ul>"
     sources = " ".join(html.escape(source) for source in item.sources)
     sources = f'<p class="md-hint">{sources}</p>' if sources else ""
     return (
-        f'<div class="md-feedback"><p><span class="md-badge {look}">{right}</span>'
+        f'<div class="md-feedback" translate="no"><p><span class="md-badge {look}">{right}</span>'
         f'<span class="md-hint">{back}</span></p><p>{html.escape(score.feedback)}</p>'
         f"{f'<p>{html.escape(item.feedback)}</p>' if item.feedback else ''}"
-        f"{f'<h3>Remember</h3><ul>{points}</ul>' if points else ''}"
+        f"{points and remembered}"
         f"{look_alikes_of(item)}{sources}</div>"
     )
 
 
 def look_alikes_of(item: Item) -> str:
     """What looks like this disease, and what tells them apart, as HTML."""
-    diseases = load_pathologies()
+    diseases, words = load_pathologies(), words_of(item.language)
     disease = diseases.get(item.pathology)
     if disease is None or not disease.look_alikes:
         return ""
     rows = "".join(
-        f"<tr><td>{html.escape(diseases[other.key].name if other.key in diseases else other.key)}</td><td>{html.escape(other.apart)}</td></tr>"
-        for other in disease.look_alikes
+        f"<tr><td>{html.escape(name_of(diseases[other.key], words) if other.key in diseases else other.key)}</td><td>{html.escape(other.apart)}</td></tr>"
+        for other in disease.told_in(item.language).look_alikes
     )
-    return f'<h3>Looks like {html.escape(disease.name)}</h3><div class="md-scroll"><table class="md-table"><tbody>{rows}</tbody></table></div>'
+    heading = TOLD[item.language]["alike"].format(name=name_of(disease, words))
+    return f'<h3>{html.escape(heading)}</h3><div class="md-scroll"><table class="md-table"><tbody>{rows}</tbody></table></div>'
 
 
 def progress_of(told: Progress) -> str:
@@ -177,8 +203,8 @@ def next_of(desk: Desk, questions: Questions) -> tuple[Item | None, str]:
         limit = f", until {sheet.ends[11:16]} UTC" if sheet.ends else ""
         return left[0], f"{sheet.quiz.title}: question {len(sheet.items) - len(left) + 1} of {len(sheet.items)}{limit}"
     desk.quiz_version = None
-    turn = next_turn(questions, desk.learner, without=desk.not_shown)
-    ahead = outlook(questions, desk.learner)
+    turn = next_turn(questions, desk.learner, without=desk.not_shown, language=visitor())
+    ahead = outlook(questions, desk.learner, language=visitor())
     if turn is None:
         if ahead.next_due:
             return None, note(f"{DONE} The next is due on {ahead.next_due[:10]}.")

@@ -13,7 +13,7 @@ import gradio as gr
 from pydantic import ValidationError
 
 from meddiff.case import MedDiffError, Request, Status
-from meddiff.conditions.prompt import read_clinical, read_sentence
+from meddiff.conditions.prompt import read_clinical, read_sentence, write_sentence
 from meddiff.conditions.response import CAVEAT, Assessment, Category
 from meddiff.conditions.vocabulary import Pathology, load_pathologies
 from meddiff.web import viewer
@@ -35,6 +35,7 @@ from meddiff.web.course import (
     source_of,
 )
 from meddiff.web.create import PRECISIONS, sentence_of, understood
+from meddiff.web.language import say, visitor
 from meddiff.web.models import DEFAULT, Models
 from meddiff.web.style import alert, note
 
@@ -241,7 +242,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
         except (MedDiffError, ValidationError) as error:
             words = sentence_of(error)
             if not desk_now.stop:
-                gr.Warning(html.escape(words, quote=False), title="Please check")
+                gr.Warning(html.escape(say(words), quote=False), title=say("Please check"))
             yield {notice: note(words) if desk_now.stop else alert(words)}
             return
         desk_now.series, desk_now.chosen = made, len(made.visits) - 1
@@ -287,7 +288,7 @@ def _make(models: Models, form: Form, values: dict[Any, Any], desk_now: Desk, pr
     days, first = read_days(asked["days"]), read_date(asked["first_date"])
     law = law_words(asked["law"], {name: values[knob] for name, knob in form.knobs.items()})
     disease_of(asked["sentence"])
-    progress(0, desc="Loading the model…")
+    progress(0, desc=say("Loading the model…"))
     studio = models.studio(asked["pack"], asked["precision"])
     from meddiff.synthesis.series import make_series, plan_of
 
@@ -307,7 +308,7 @@ def _make(models: Models, form: Form, values: dict[Any, Any], desk_now: Desk, pr
     def tell(share: float, word: str) -> None:
         if desk_now.stop:
             raise MedDiffError("Stopped: nothing was made.")
-        progress(share, desc=f"Making the series: {word}")
+        progress(share, desc=say(f"Making the series: {word}"))
 
     return make_series(plan, studio, tell)
 
@@ -478,8 +479,13 @@ class _Result:
 
 def _labels(left: str, right: str) -> str:
     """Other words above the two halves of the picture."""
-    stage = "#md-progression-view .md-stage"
+    stage, left, right = "#md-progression-view .md-stage", say(left), say(right)
     return f'<style>{stage}::before {{ content: "{left}"; }} {stage}::after {{ content: "{right}"; }}</style>'
+
+
+def in_language() -> Any:
+    """An update of the sentence for a visitor whose page is not English."""
+    return gr.skip() if visitor() == "en" else write_sentence(read_sentence(EXAMPLE), visitor())
 
 
 def _form() -> Form:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from meddiff.web import viewer
+from meddiff.web import language, viewer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -162,7 +162,7 @@ def build(name: str) -> gr.HTML:
     """Places a room; its pictures are set with `shown`."""
     with gr.Column(elem_classes="md-room", elem_id=name):
         pictures = gr.HTML()
-        gr.HTML(html_template=TOOLS_HTML, js_on_load=TOOLS_JS, name=name)
+        gr.HTML(html_template=TOOLS_HTML, js_on_load=language.exchange(TOOLS_HTML) + TOOLS_JS, name=name)
     return pictures
 
 

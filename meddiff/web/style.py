@@ -125,6 +125,8 @@ footer { display: none !important; }
   padding: 2px 9px; font-size: .82rem; background: rgba(11, 15, 19, .75); color: #dbe5ec; }
 .md-stage::before { content: "Synthetic, with the lesion"; left: 4px; top: 4px; }
 .md-stage::after { content: "Synthetic, without it"; right: 4px; top: 4px; }
+:lang(zh) .md-stage::before { content: "合成图像，有病灶"; } :lang(zh) .md-stage::after { content: "合成图像，无病灶"; }
+:root:not(:lang(zh)) .md-zh { display: none; }
 .md-picture { z-index: 0; isolation: isolate; }
 .md-picture img { background: #000 !important; }
 .md-picture .icon-button-wrapper { visibility: hidden; }

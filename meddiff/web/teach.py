@@ -18,6 +18,7 @@ from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.teaching.item import ChoiceItem, Item, LocaliseItem, OrderItem, SizeItem, read_item
 from meddiff.web import first_use, more, reading, statistics, study, viewer
 from meddiff.web.create import sentence_of
+from meddiff.web.language import visitor
 from meddiff.web.models import Models
 from meddiff.web.practice import pictures_of
 from meddiff.web.style import alert, note
@@ -84,9 +85,9 @@ def answer_of(item: Item) -> str:
     rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
     points = "".join(f"<li>{html.escape(point)}</li>" for point in item.points)
     return (
-        f'<div class="md-question"><p class="md-hint">{item.id}, version {item.version}, {item.state.value}</p><p class="stem">{html.escape(item.stem)}</p>'
+        f'<div class="md-question"><p class="md-hint">{item.id}, version {item.version}, {item.state.value}</p><div translate="no"><p class="stem">{html.escape(item.stem)}</p>'
         f'<div class="md-scroll"><table class="md-table"><tbody>{rows}</tbody></table></div>'
-        f"{f'<p>{html.escape(item.feedback)}</p>' if item.feedback else ''}{f'<ul>{points}</ul>' if points else ''}</div>"
+        f"{f'<p>{html.escape(item.feedback)}</p>' if item.feedback else ''}{f'<ul>{points}</ul>' if points else ''}</div></div>"
     )
 
 
@@ -349,7 +350,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
             from meddiff.bank import Bank
             from meddiff.teaching.from_bank import write_from_bank
 
-            made = write_from_bank(store(), Bank())
+            made = write_from_bank(store(), Bank(), language=visitor())
         except (MedDiffError, ValidationError) as error:
             return complain(notice, error)
         updates = listed(desk_now, *wanted)
@@ -498,7 +499,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
         listed_choices = "".join(f"<li>{html.escape(choice.text)}</li>" for choice in getattr(item, "choices", ()))
         return {
             preview_room: view,
-            preview: f'<div class="md-card md-question"><p class="stem">{html.escape(item.stem)}</p><ol>{listed_choices}</ol></div>',
+            preview: f'<div class="md-card md-question" translate="no"><p class="stem">{html.escape(item.stem)}</p><ol>{listed_choices}</ol></div>',
         }
 
     def picked(desk_now: Desk, *values: Any) -> dict[Any, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from meddiff.case import Case, Measurement, MedDiffError, Status, Task, pixel_sha256
+from meddiff.web import language
 from meddiff.web.style import alert
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def build(name: str, empty: str) -> Viewer:
                     format="png", image_mode="L", type="filepath", interactive=False, show_label=False, container=False,
                     max_height=620, buttons=[], slider_position=50, elem_classes="md-picture",
                 )  # fmt: skip
-            gr.HTML(html_template=TOOLS_HTML, js_on_load=TOOLS_JS, name=name)
+            gr.HTML(html_template=TOOLS_HTML, js_on_load=language.exchange(TOOLS_HTML) + TOOLS_JS, name=name)
     with gr.Column(visible=False) as facts:
         with gr.Column(elem_classes="md-card"):
             gr.HTML("<h2>Asked and measured</h2>")

@@ -33,10 +33,20 @@ def test_each_says_what_to_do_next_and_that_it_is_an_estimate():
         assert len(pathology.next_steps.steps) == 4, key
 
 
+def test_each_is_told_in_chinese_from_its_look_to_its_next_steps():
+    for key, pathology in load_pathologies().items():
+        told = pathology.told_in("zh")
+        words = [*told.looks.values(), told.course, *told.teaching_points, *(one.apart for one in told.look_alikes)]
+        words += [part for step in told.next_steps.steps for part in (step.text, step.why)]
+        assert all(re.search("[\u4e00-\u9fff]", word) for word in words), key
+        assert [step.best for step in told.next_steps.steps] == [step.best for step in pathology.next_steps.steps], key
+        assert told.sources == pathology.sources and pathology.told_in("en") is pathology, key
+
+
 def test_no_synonym_stands_for_two_pathologies():
     seen: dict[str, str] = {}
     for key, pathology in load_pathologies().items():
-        for name in (pathology.name, *pathology.synonyms):
+        for name in pathology.names:
             assert seen.setdefault(name, key) == key, name
 
 
@@ -104,6 +114,12 @@ def test_broken_yaml_is_named(tmp_path):
             r"glioma\.yaml, field next_steps: .*0 steps are marked best",
         ),
         ("pathologies/glioma.yaml", "covers: [", "covers: [sarcoma, ", r"glioma\.yaml, field covers: 'sarcoma'"),
+        (
+            "pathologies/glioma.yaml",
+            "zh:\n",
+            "zh:\n  drawn_note: 无\n",
+            r"glioma\.yaml, .*zh\.drawn_note does not say the same",
+        ),
         ("pathologies/germinoma.yaml", "drawn_note: ", "drawn_note: '' #", r"germinoma\.yaml, .*drawn_note is missing"),
     ],
 )
@@ -120,8 +136,8 @@ def test_every_kind_of_wrong_field_is_named(tmp_path, name, old, new, named):
 def test_a_value_without_a_word_is_named(tmp_path):
     folder = copy_prompts(tmp_path)
     path = folder / "vocabulary.yaml"
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("  sellar:")]
-    path.write_text("\n".join(lines), encoding="utf-8")
+    text = re.sub(r"\n  sellar: \[[^]]*\]", "", path.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(MedDiffError, match=r"vocabulary\.yaml, .*region has no word for 'sellar'"):
         load_vocabulary(folder)
 

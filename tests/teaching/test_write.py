@@ -33,7 +33,7 @@ def test_every_pathology_gives_items_of_every_kind_without_a_fault(pathology, la
         case = made_case(pathology, plane)
         items = items_of(case, seed, language=language)
         kinds = {item.kind for item in items}
-        assert kinds == OF_ONE_CASE - ({Kind.NEXT_STEP} if language == "zh" else set())
+        assert kinds == OF_ONE_CASE
         for item in items:
             assert faults(item) == ()
             assert read_item(item.canonical_json()) == item
@@ -85,9 +85,10 @@ def test_a_name_that_covers_the_key_is_never_wrong_beside_it():
 def test_a_stem_tells_what_the_picture_cannot_show_and_names_no_disease():
     assert "Core strongly restricted" in only(Kind.DIAGNOSIS, made_case("brain_abscess")).stem
     for pathology in load_pathologies().values():
-        stem = only(Kind.DIAGNOSIS, made_case(pathology.key)).stem
-        assert not re.search(r"omas?\b", stem), stem
-        assert pathology.name.casefold() not in stem.casefold()
+        for language in ("en", "zh"):
+            stem = only(Kind.DIAGNOSIS, made_case(pathology.key), language=language).stem
+            assert not re.search(r"omas?\b|瘤", stem), stem
+            assert not any(name.casefold() in stem.casefold() for name in (pathology.name, pathology.name_zh))
     assert "astrocytoma" in load_pathologies()["low_grade_glioma"].looks["T2"]  # which the stem leaves out
 
 
@@ -181,6 +182,16 @@ def test_free_text_expects_what_is_sure_and_knows_what_contradicts_it():
     wrong = {way for one in item.against if one.name == "diagnosis" for way in one.ways}
     assert {"meningioma", "脑膜瘤", "abscess"} <= wrong
     assert not {"glioma", "glioblastoma", "low grade glioma", "high grade glioma"} & wrong
+
+
+def test_a_chinese_question_teaches_in_chinese_and_keeps_its_sources():
+    case, words = made_case("brain_abscess"), load_pathologies()["brain_abscess"].told_in("zh")
+    item = only(Kind.DIAGNOSIS, case, language="zh")
+    assert item.points == words.teaching_points and item.sources == only(Kind.DIAGNOSIS, case).sources
+    assert "T1增强" in item.stem and "扩散加权成像（未显示）：脓腔明显弥散受限" in item.stem
+    told = [item.feedback, *item.points, *(one.feedback for one in item.choices), *(one.text for one in item.choices)]
+    assert not any(re.search("[a-z]{3}", part) for part in told)
+    assert {one.apart for one in words.look_alikes} <= {one.feedback for one in item.choices}
 
 
 def test_who_is_shown_is_told_as_made_up():
