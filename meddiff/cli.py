@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from meddiff.case import Clinical, Findings, MaskSpec, Measurement, MedDiffError, Plane, Request, Sex, Status, Task
+from meddiff.teaching import account_commands, study_commands
 from meddiff.teaching import commands as teaching
-from meddiff.teaching import study_commands
 
 if TYPE_CHECKING:
     from meddiff.imaging.read import Slice
@@ -251,6 +251,10 @@ def parser() -> argparse.ArgumentParser:
     teaching.add_parsers(verbs)
     study = verb("study", "plan, run and analyse a double-blind reader study", study_commands.run)
     study_commands.add_parsers(study.add_subparsers(dest="do", required=True, metavar="WHAT"))
+    users = verb(
+        "users", "say who may log in to the page; nobody has to as long as there is no account", account_commands.run
+    )
+    account_commands.add_parsers(users.add_subparsers(dest="do", required=True, metavar="WHAT"))
     recipes = train.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
     for name, what in RECIPES.items():
         # The recipes' own arguments need their modules, and torch with them: only the one that is asked for is loaded.

@@ -12,6 +12,7 @@
 | `sittings` | which version of a quiz a learner began, and when |
 | `practice_cards` | what spaced repetition knows of one learner and one item, in fsrs's own JSON |
 | `practice_open` | the item that lies before a learner |
+| `accounts` | somebody who may log in |
 | `teaching_schema` | the number of this layout |
 
 The layout has a number of its own: the bank's does not change with it. A database of a newer layout is refused.
@@ -42,7 +43,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 import meddiff.bank  # noqa: F401 (before its modules: two threads that import both at once would meet half of it)
 from meddiff.bank.tables import bring_to
 
-SCHEMA = 2  # 2: `item_cases`
+SCHEMA = 2  # 2: `item_cases`, `accounts`
 _MIGRATING = 0x6D656465  # advisory lock of PostgreSQL, beside the bank's
 
 
@@ -187,6 +188,17 @@ class OpenRow(Base):
     item: Mapped[str] = mapped_column(ForeignKey("items.id"))
     version: Mapped[int] = mapped_column(Integer)
     opened: Mapped[str] = mapped_column(String(32))
+
+
+class AccountRow(Base):
+    """Somebody who may log in."""
+
+    __tablename__ = "accounts"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    password: Mapped[str] = mapped_column(String(200))  # scrypt's parameters, salt and hash
+    learner: Mapped[str] = mapped_column(String(32))  # a pseudonym; it may be erased and the account stay
+    changed: Mapped[str] = mapped_column(String(32))
 
 
 class SchemaRow(Base):

@@ -6,7 +6,7 @@ import html
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ NOTHING_HERE = (
     "There is no question to practise yet. Whoever teaches writes questions from the cases in the bank and approves them, in the "
     "Teach tab or with <code>meddiff items</code>."
 )
+LOST = "MedDiff was started again since this question was shown, and your answer to it is not kept. Load the page again to go on."
 DONE = "Nothing is due now, and there is nothing new."
 CONFIDENCES = [("1 a guess", 1), ("2", 2), ("3", 3), ("4", 4), ("5 certain", 5)]
 ASK = {
@@ -264,10 +265,14 @@ def scored_of(item: Item, said: dict[str, Any], cases: Sequence[SealedCase]) -> 
 # ---------------------------------------------------------------- the tab
 
 
-def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
-    """Places the tab and wires it; returns what opens it, with its inputs and outputs, for when the tab is chosen."""
+def build(files: Path, whose: Callable[[gr.Request], str] | None = None) -> tuple[Any, list[Any], list[Any]]:
+    """Places the tab and wires it; returns what opens it, with its inputs and outputs, for when the tab is chosen.
+
+    Args:
+        whose: where people log in, the pseudonym of whoever sent an event: no other is taken then, whatever a browser says.
+    """
     desk = gr.State(Desk())
-    code = gr.BrowserState("", storage_key="meddiff-learner", secret="meddiff")
+    code = gr.State("") if whose else gr.BrowserState("", storage_key="meddiff-learner", secret="meddiff")
     with gr.Column(elem_classes="md-practice"):
         notice = gr.HTML(elem_id="md-practice-notice")
         with gr.Column(elem_classes="md-card", visible=False) as gate:
@@ -327,9 +332,26 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         desk, code, notice, gate, what, floor, room, stem, *asked, answer, told, words_back, key, own, progress, who, *view.outputs,
     ]  # fmt: skip
 
+    def at_own_desk(act: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
+        """An event at the desk of whoever sent it."""
+
+        def told_of(desk_now: Desk, request: gr.Request, *values: Any) -> dict[Any, Any]:
+            try:
+                learner = whose(request) if whose else desk_now.learner
+            except MedDiffError as error:
+                return {notice: alert(str(error))}
+            return act(desk_now if desk_now.learner == learner else Desk(learner=learner), *values)
+
+        return told_of
+
     def outside(words_told: str = "") -> dict[Any, Any]:
         """Updates for somebody without a code."""
-        return {desk: Desk(), notice: words_told, gate: gr.update(visible=True), **_hidden(what, floor, key, own)}
+        return {
+            desk: Desk(),
+            notice: words_told,
+            gate: gr.update(visible=whose is None),
+            **_hidden(what, floor, key, own),
+        }
 
     def put(desk_now: Desk, questions: Questions) -> dict[Any, Any]:
         """Updates that put the next question before a learner."""
@@ -391,7 +413,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                 return {desk: desk_now}  # the feedback stays until they go on
             return put(desk_now, questions)
         except MedDiffError as error:
-            return outside("" if not desk_now.learner else alert(str(error)))
+            return outside(alert(str(error)) if desk_now.learner else "")
 
     def joined() -> dict[Any, Any]:
         try:
@@ -417,7 +439,9 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
     def answered(desk_now: Desk, *values: Any) -> dict[Any, Any]:
         """Scores, keeps and explains an answer."""
-        if desk_now.item is None or desk_now.answered:
+        if desk_now.item is None:
+            return {notice: alert(LOST)}
+        if desk_now.answered:
             return {desk: desk_now}
         try:
             return _answered(
@@ -505,19 +529,21 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             gone = erase_learner(Questions(), desk_now.learner)
         except MedDiffError as error:
             return {notice: alert(str(error))}
-        return {code: "", **outside(note(f"All of {desk_now.learner} is erased: {gone.answers} answers."))}
+        anew = " Load the page again to begin anew." if whose else ""
+        return {code: "", **outside(note(f"All of {desk_now.learner} is erased: {gone.answers} answers.{anew}"))}
 
     private: dict[str, Any] = {"api_visibility": "private"}
     quiet: dict[str, Any] = {"show_progress": "hidden", **private}
-    join.click(joined, None, outputs, **quiet)
-    enter.click(entered, mine, outputs, **quiet)
-    answer.click(answered, [desk, *asked], outputs, show_progress="hidden", **private)
-    what.input(switched, [desk, what], outputs, **quiet)
-    again.click(next_one, desk, outputs, **quiet)
-    export.click(give, desk, [given, notice], **quiet).then(None, given, js=viewer.SAVE_JS)
-    erase.click(erased, [desk, sure_erase], outputs, **quiet)
+    if whose is None:
+        join.click(joined, None, outputs, **quiet)
+        enter.click(entered, mine, outputs, **quiet)
+    answer.click(at_own_desk(answered), [desk, *asked], outputs, show_progress="hidden", **private)
+    what.input(at_own_desk(switched), [desk, what], outputs, **quiet)
+    again.click(at_own_desk(next_one), desk, outputs, **quiet)
+    export.click(at_own_desk(give), desk, [given, notice], **quiet).then(None, given, js=viewer.SAVE_JS)
+    erase.click(at_own_desk(erased), [desk, sure_erase], outputs, **quiet)
     view.wire(desk, _case_of, files)
-    return opened, [desk, code], outputs
+    return at_own_desk(opened), [desk, code], outputs
 
 
 def _case_of(desk: Desk) -> SealedCase | None:

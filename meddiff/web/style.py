@@ -57,6 +57,10 @@ footer { display: none !important; }
 #md-bank, #md-bank *, #md-teach-list, #md-teach-list *, #md-teach-choices *, .md-list, .md-list * { font-family: inherit !important; }
 :is(#md-bank, #md-teach-list, .md-list) [role=gridcell] { cursor: pointer; }
 :is(#md-bank, #md-teach-list, .md-list) :is(.selection-button, .cell-menu-button) { display: none !important; }
+#md-account { display: flex; justify-content: flex-end; align-items: center; }
+.md-account { display: inline-flex; align-items: center; gap: 10px; font-size: .9rem; margin: 0; }
+.md-account span { color: var(--body-text-color-subdued); overflow-wrap: anywhere; }
+.md-account button { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: 3px 10px; cursor: pointer; white-space: nowrap; }
 .md-state { display: inline-flex; align-items: center; gap: 8px; font-size: .9rem; color: var(--body-text-color-subdued); }
 .md-state::before { content: ""; width: 10px; height: 10px; border-radius: 50%; background: #d9a520; flex: none; }
 .md-state.ready::before { background: #2e9e6b; }
@@ -206,7 +210,7 @@ footer { display: none !important; }
 
 @media (max-width: 640px) {
   .gradio-container { padding-left: 8px !important; padding-right: 8px !important; }
-  .md-header { display: block !important; } #md-state { justify-content: flex-start; }
+  .md-header { display: block !important; } #md-state, #md-account { justify-content: flex-start; }
   .md-card .md-table { font-size: .84rem !important; }
   .md-card .md-table :is(td, th) { padding-right: 6px !important; }
   .md-card table.md-visits { font-size: .69rem !important; }
