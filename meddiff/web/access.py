@@ -56,6 +56,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meddiff.case import MedDiffError
 from meddiff.settings import settings
+from meddiff.web import language
 from meddiff.web.style import FOOTER
 
 if TYPE_CHECKING:  # the database's libraries take seconds that a page without accounts does not wait for
@@ -502,7 +503,8 @@ def mount(page: gr.Blocks, host: str, port: int, tells_errors: bool, look: dict[
     """A page as an application that knows who asks by what `Door` found."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     gr.mount_gradio_app(
-        app, page, "/", server_name=host, server_port=port, run_history=False, show_error=tells_errors, **look,
+        app, page, "/", server_name=host, server_port=port, run_history=False, show_error=tells_errors,
+        i18n=language.translated(page), **look,
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         auth_dependency=lambda request: account.name if (account := request.scope.get(ACCOUNT)) else None,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from meddiff import __version__
-from meddiff.web import access, practice
+from meddiff.web import access, language, practice
 from meddiff.web.style import FOOTER
 
 TAGLINE = "Practise reading, on synthetic cases with an answer key that is right."
@@ -34,7 +34,7 @@ def build(files: Path, whose: Callable[[gr.Request], str]) -> gr.Blocks:
         files: folder for pictures and downloads of this run.
         whose: the pseudonym of whoever sent an event.
     """
-    with gr.Blocks(title="MedDiff", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with language.Page(title="MedDiff", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         with gr.Row(elem_classes="md-header"):
             gr.HTML(f'<div class="md-top"><h1>MedDiff</h1><p>{TAGLINE}</p></div>', min_width=320)
             who_is_in, account = access.place()
