@@ -15,11 +15,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this computer only)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: 7860)")
+    parser.add_argument(
+        "--login",
+        action="store_true",
+        help="do not open without accounts (with accounts, made by `meddiff users add`, everybody logs in anyway)",
+    )
     asked = parser.parse_args(arguments)
     try:
         from meddiff.web.app import serve
 
-        serve(asked.host, asked.port)
+        serve(asked.host, asked.port, asked.login)
     except MedDiffError as error:
         print(error, file=sys.stderr)
         return 2

@@ -366,11 +366,12 @@ def print_series(studio: Studio, count: int) -> None:
         request = Request(sentence=sentence, seed=SEED + i, steps=info.steps, guidance=info.guidance)
         begun = time.perf_counter()
         try:
-            report = make_series(plan_of(request, [span * n for n in range(VISITS)]), studio).report
+            series = make_series(plan_of(request, [span * n for n in range(VISITS)]), studio)
         except MedDiffError as error:
             print(f"{sentence}: refused. {error}")
             continue
         seconds = time.perf_counter() - begun
+        report = series.report
         asked, measured = (
             np.array([getattr(v, name) for v in report.visits]) for name in ("asked_mm2", "measured_mm2")
         )
@@ -378,16 +379,17 @@ def print_series(studio: Studio, count: int) -> None:
         same = min(v.same_outside for v in report.visits if v.same_outside is not None)
         margin = min((v.identity for v in report.visits if v.identity is not None), default=float("nan"))
         again = sum(v.attempts > 1 for v in report.visits)
-        rows.append((report.status is Status.ACCEPTED, r, same, margin, again, seconds))
+        alone = sum(visit.case.status is Status.ACCEPTED for visit in series.visits)
+        rows.append((report.status is Status.ACCEPTED, r, same, margin, again, alone, seconds))
         areas = ", ".join(f"{a:.0f}/{m:.0f}" for a, m in zip(asked, measured, strict=True))
         print(
             f"{sentence}: {report.plan.law.law}, mm2 asked/measured {areas}; r {r:.3f}, SSIM {same:.3f}, identity {margin:.2f}, "
-            f"{again} redrawn, {seconds:.1f} s, {report.status.value} {report.reason}",
+            f"{again} redrawn, {alone} accepted as cases by themselves, {seconds:.1f} s, {report.status.value} {report.reason}",
             flush=True,
         )
     if not rows:
         return
-    accepted, r, same, margin, again, seconds = (np.array(column, float) for column in zip(*rows, strict=True))
+    accepted, r, same, margin, again, alone, seconds = (np.array(column, float) for column in zip(*rows, strict=True))
     warm = seconds[1:] if len(seconds) > 1 else seconds
     table = (
         ("series accepted, share", f"{accepted.mean():.2f}", "1"),
@@ -396,6 +398,7 @@ def print_series(studio: Studio, count: int) -> None:
         ("SSIM where nothing changes, least", f"{same.min():.3f}", ">= 0.98"),
         ("identity margin, least", f"{np.nanmin(margin):.2f}", "> 0"),
         ("visits redrawn, share", f"{again.sum() / (VISITS * len(rows)):.2f}", ""),
+        ("visits accepted as cases, share", f"{alone.sum() / (VISITS * len(rows)):.2f}", ""),
         ("seconds a series, warm, median", f"{np.median(warm):.1f}", "<= 5"),
     )
     print(f"\n{len(rows)} series of {VISITS} visits, {count - len(rows)} refused")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from meddiff.case import Clinical, Findings, MaskSpec, Measurement, MedDiffError, Plane, Request, Sex, Status, Task
+from meddiff.teaching import account_commands, study_commands
 from meddiff.teaching import commands as teaching
-from meddiff.teaching import study_commands
 
 if TYPE_CHECKING:
     from meddiff.imaging.read import Slice
@@ -251,6 +251,10 @@ def parser() -> argparse.ArgumentParser:
     teaching.add_parsers(verbs)
     study = verb("study", "plan, run and analyse a double-blind reader study", study_commands.run)
     study_commands.add_parsers(study.add_subparsers(dest="do", required=True, metavar="WHAT"))
+    users = verb(
+        "users", "say who may log in to the page; nobody has to as long as there is no account", account_commands.run
+    )
+    account_commands.add_parsers(users.add_subparsers(dest="do", required=True, metavar="WHAT"))
     recipes = train.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
     for name, what in RECIPES.items():
         # The recipes' own arguments need their modules, and torch with them: only the one that is asked for is loaded.
@@ -641,7 +645,7 @@ def _packs(args: argparse.Namespace) -> int:
 
 
 def _bank(args: argparse.Namespace) -> int:
-    from meddiff.bank import Bank, Review, Search, Sort, archive
+    from meddiff.bank import Bank, Review, Search, Sort
 
     bank = Bank()
     if args.do in ("list", "export"):
@@ -691,8 +695,12 @@ def _bank(args: argparse.Namespace) -> int:
         cases = 0 if args.deleted_days is None else bank.deleted_before(args.deleted_days)
         print(f"{bank.tidy(args.deleted_days)} files removed" + (f", {cases} cases gone for good" if cases else ""))
     elif args.do == "export":
-        out = archive.export_bank(bank, args.file, wanted)
-        print(f"{out.cases} case{'' if out.cases == 1 else 's'} written to {args.file}")
+        from meddiff.teaching.archive import export_with_questions
+        from meddiff.teaching.store import Questions
+
+        out, gone = export_with_questions(bank, Questions(), args.file, wanted)
+        with_them = f", with {len(gone.items)} questions and {len(gone.quizzes)} quizzes" if gone.items else ""
+        print(f"{out.cases} case{'' if out.cases == 1 else 's'}{with_them} written to {args.file}")
         if out.on_slices:
             print(
                 f"{out.on_slices} of them stand on a slice that was given, and show it: give them away only if you may."
@@ -710,11 +718,16 @@ def _bank(args: argparse.Namespace) -> int:
         for why in came.refused:
             print(f"not taken: {why}", file=sys.stderr)
     else:
-        taken = archive.import_bank(bank, args.file, args.who)
+        from meddiff.teaching.archive import import_with_questions
+        from meddiff.teaching.store import Questions
+
+        taken, asked = import_with_questions(bank, Questions(), args.file, args.who)
         print(f"{len(taken.new)} new, {len(taken.new_version)} with a new version, {len(taken.there)} were there")
-        for line in taken.refused:
+        print(f"questions: {asked}")
+        refused = (*taken.refused, *asked.refused)
+        for line in refused:
             print(f"refused: {line}", file=sys.stderr)
-        return 1 if taken.refused else 0
+        return 1 if refused else 0
     return 0
 
 

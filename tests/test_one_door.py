@@ -33,6 +33,7 @@ MAY_ENCODE = {
     "web/viewer.py": "a sealed image in eight bits",
     "diffusion": "weights",
     "conditions": "outlines",
+    "teaching/study_pictures.py": "a reader study's pictures, real ones too, for a reader's screen: never a file",
     "teaching/export/slides.py": "a presentation of pictures that the PNG writer made",
 }
 ENCODERS = {"save", "save_as", "imwrite", "imsave", "tofile", "savez", "savez_compressed"}
@@ -135,6 +136,18 @@ def test_exporters_of_quizzes_never_touch_pixels():
                     if name.split(".")[0] in ("PIL", "skimage", "cv2")
                 }
     assert seen > 9 and not found
+
+
+def test_pictures_of_a_reader_study_reach_its_pages_and_nothing_else():
+    """`picture_png` gives pictures without a stamp, real ones among them: only the pages that show them may call it, and none writes a file."""
+    users = set()
+    for path in sorted((HOUSE / "meddiff").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if "picture_png" in text or "alike(" in text.replace("made_alike(", ""):
+            users.add(path.relative_to(HOUSE / "meddiff").as_posix())
+    assert users == {"teaching/study_pictures.py", "web/study.py", "web/study_reader.py"}
+    source = (HOUSE / "meddiff" / "teaching" / "study_pictures.py").read_text(encoding="utf-8")
+    assert not any(word in source for word in ("write_atomic", "write_bytes", "write_text", 'open("', ', "w'))
 
 
 def test_nobody_else_turns_arrays_into_picture_files():

@@ -2,7 +2,7 @@
 
 The file is a ZIP: `manifest.json` names every other file with its size and SHA-256, `cases/MD-....json` says what is
 kept of a case (all its versions, review, tags, notes, history), `series/MS-....json` is the report of a series, `objects/<SHA-256>.png` are pictures and outlines as
-the bank keeps them. The slices that cases were made on stay where they are: they may show a patient. (The twin of a lesion
+the bank keeps them. Another room may add what it keeps of these cases, `teaching/....json`: the questions (`teaching.archive`). The slices that cases were made on stay where they are: they may show a patient. (The twin of a lesion
 put into a slice is that slice, stamped; `meddiff bank export` says how many such cases go.)
 
 Whoever wrote a file also wrote its hashes: they tell damage, not origin. So nothing is believed on import: every name,
@@ -23,7 +23,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -46,13 +46,15 @@ from meddiff.exchange.series import read_report
 from meddiff.marking.provenance import read_png
 from meddiff.marking.stamp import StampBox
 
-FORMAT, LAYOUT = "meddiff-bank", 1
+FORMAT, LAYOUT = "meddiff-bank", 2  # 2: files of `teaching/`; without them an archive is of layout 1
 LARGEST_MANIFEST = 64 * 2**20  # bytes; some 200,000 files
 LARGEST_RECORD = 8 * 2**20
 LARGEST_OBJECT = 64 * 2**20
 MOST_PIXELS = 4096 * 4096
 PAGE = 200  # cases read at a time
-_NAME = re.compile(r"cases/MD-[0-9a-f]{12}\.json|series/MS-[0-9a-f]{12}\.json|objects/[0-9a-f]{64}\.png")
+_NAME = re.compile(
+    r"cases/MD-[0-9a-f]{12}\.json|series/MS-[0-9a-f]{12}\.json|teaching/[a-z]{1,40}\.json|objects/[0-9a-f]{64}\.png"
+)
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -115,8 +117,16 @@ class Imported:
     refused: tuple[str, ...]
 
 
-def export_bank(bank: Bank, path: str | Path, wanted: Search | None = None) -> Exported:
+def export_bank(
+    bank: Bank,
+    path: str | Path,
+    wanted: Search | None = None,
+    more: Callable[[Sequence[str]], Mapping[str, bytes]] | None = None,
+) -> Exported:
     """Writes the cases that are asked for (all of them, whatever `limit` says) into one file.
+
+    Args:
+        more: what else goes with the cases of these ids, files by name (`teaching/....json`).
 
     Raises:
         MedDiffError: nothing to export, or the file cannot be written; nothing half-written remains.
@@ -151,7 +161,11 @@ def export_bank(bank: Bank, path: str | Path, wanted: Search | None = None) -> E
             if not count:
                 why = f" {told[0]}" if told else " No case fits these filters."
                 raise MedDiffError(f"There is nothing to export.{why}")
-            manifest = Manifest(created=review.now(), files=files)
+            cases = [Path(name).stem for name in files if name.startswith("cases/")]
+            for name, data in (more(cases) if more else {}).items():
+                add(name, data, zipfile.ZIP_DEFLATED)
+            layout = LAYOUT if any(name.startswith("teaching/") for name in files) else 1
+            manifest = Manifest(layout=layout, created=review.now(), files=files)
             archive.writestr("manifest.json", manifest.canonical_json(), zipfile.ZIP_DEFLATED)
 
     write_atomic(path, write)
@@ -159,13 +173,18 @@ def export_bank(bank: Bank, path: str | Path, wanted: Search | None = None) -> E
 
 
 def import_bank(
-    bank: Bank, path: str | Path, who: str = "", progress: Callable[[float], None] | None = None
+    bank: Bank,
+    path: str | Path,
+    who: str = "",
+    progress: Callable[[float], None] | None = None,
+    more: Callable[[Mapping[str, bytes]], None] | None = None,
 ) -> Imported:
     """Takes the cases of an exported file into a bank; see the module for what is checked.
 
     Args:
         who: imports; stands in each case's history.
         progress: is told the share that is done, 0 to 1.
+        more: takes what other rooms keep of the cases, files of `teaching/` by name, once the cases are in.
 
     Raises:
         MedDiffError: no such file, not an export of MedDiff, damaged, or of a newer layout: nothing was imported. Also
@@ -194,6 +213,10 @@ def import_bank(
                     _import_report(bank, archive, manifest, Path(name).stem)
                 except _Refused as error:
                     refused.append(f"{Path(name).stem}: {error}")
+            if more:
+                more(
+                    {name: _member(archive, manifest, name) for name in manifest.files if name.startswith("teaching/")}
+                )
     except FileNotFoundError as error:
         raise MedDiffError(f"There is no file {path}: give the file that `meddiff bank export` wrote.") from error
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OSError) as error:
@@ -287,7 +310,7 @@ def _checked_manifest(archive: zipfile.ZipFile, path: str) -> Manifest:
     for name, entry in manifest.files.items():
         if not _NAME.fullmatch(name):
             raise wrong(f"it holds a file {name!r}, which a bank does not have")
-        largest = LARGEST_OBJECT if name.startswith("objects/") else LARGEST_RECORD
+        largest = LARGEST_RECORD if name.startswith(("cases/", "series/")) else LARGEST_OBJECT
         if entry.bytes > largest or sizes[name] != entry.bytes:
             raise wrong(f"{name} has {sizes[name]} bytes and not what the manifest says, or more than {largest}")
     for name in manifest.files:

@@ -76,9 +76,22 @@ def _checksum(said: int, start: int = 0) -> int:
 
 
 def code_words(number: int) -> np.ndarray:
-    """All code words that say `number`: float32 [4096, 288] of +1 and -1, by the embedder's choice."""
+    """All code words that say `number`: float32 [4096, 288] of +1 and -1, by the embedder's choice.
+
+    The code is linear: the word of two messages combined is the product of their words.
+    """
+    return _choice_words() * _encoded(np.concatenate([np.zeros(CHOICE_BITS, np.uint8), _body(number, VERSION)])[None])
+
+
+@lru_cache(maxsize=1)
+def _choice_words() -> np.ndarray:
+    """float32 [4096, 288]: the words of every choice with what it combines the other bits with."""
     choices = np.unpackbits(np.arange(1 << CHOICE_BITS, dtype=">u2").view(np.uint8).reshape(-1, 2), axis=1)[:, 4:]
-    messages = np.hstack([choices, _body(number, VERSION) ^ _scramblers()])
+    return _encoded(np.hstack([choices, _scramblers()]))
+
+
+def _encoded(messages: np.ndarray) -> np.ndarray:
+    """Code words float32 [N, 288] of messages uint8 [N, 88]."""
     padded = np.pad(messages, ((0, 0), (0, MEMORY)))
     state, words = np.zeros(len(padded), np.int64), []
     for bit in padded.T:

@@ -25,6 +25,9 @@ class Verdict:
     status: Status
     reason: str
     score: float  # of attempts that all miss, the highest is kept
+    seen_px: int | None = (
+        None  # area near the outline that the finder takes for the lesion; None: it did not look for one
+    )
 
 
 def check(
@@ -68,7 +71,7 @@ def check(
         "grey levels",
     )
     finding = request.findings.finding
-    score = 0.0
+    score, seen_px = 0.0, None
     if finder is None:
         judge("lesion seen by the finder", "", "not judged: this pack has no finder", None)
     elif not outline.any():
@@ -76,7 +79,7 @@ def check(
     elif request.task is Task.REMOVE:
         score = _judge_removal(picture, twin, outline, finder, judge)
     else:
-        score = _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm, judge)
+        score, seen_px = _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm, judge)
     if finder is not None and neighbours is not None and request.task is Task.GENERATE:
         _judge_distance(picture, finder, neighbours, judge)
     if outline.any() and request.task is not Task.REMOVE:
@@ -92,7 +95,7 @@ def check(
             value=abs(seen.part_contrast) / seen.noise,
         )
     status = Status.REJECTED if misses else Status.ACCEPTED
-    return Verdict(tuple(rows), status, "; ".join(misses), score - len(misses))
+    return Verdict(tuple(rows), status, "; ".join(misses), score - len(misses), seen_px)
 
 
 def _judge_distance(
@@ -141,7 +144,7 @@ def _judge_removal(
     return -left
 
 
-def _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm, judge) -> float:  # type: ignore[no-untyped-def]
+def _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm, judge) -> tuple[float, int]:  # type: ignore[no-untyped-def]
     tolerance, finding = request.tolerance, request.findings.finding
     found = finder.find(np.stack([picture, twin]))
     near = ndimage.binary_dilation(outline, iterations=NEAR)
@@ -224,4 +227,4 @@ def _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm,
                 opposite = {finding.side, seen} == {Side.LEFT, Side.RIGHT}
                 ok = not opposite if name == "side" else None
                 judge(name, asked, seen.value, ok, f"the finder sees it on the {seen.value}, {asked} was asked")
-    return overlap
+    return overlap, int(here.sum())

@@ -13,7 +13,7 @@ what was moved. Each visit is measured against the law, and what misses is drawn
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date as Date
 from datetime import timedelta
@@ -61,7 +61,6 @@ from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.imaging.augmentation import Augmentation, Bounds, apply, draw
 from meddiff.imaging.grid import GridTransform
 from meddiff.marking.seal import SealedCase
-from meddiff.synthesis.check import NEAR
 from meddiff.synthesis.native import BRIGHT, Native
 from meddiff.synthesis.studio import NEXT_SEED, Made, Studio
 
@@ -217,45 +216,66 @@ def make_series(plan: Plan, studio: Studio, progress: Progress | None = None) ->
     tell(0.0, "anatomy")
     stage = _stage(plan, studio)
     tell(0.2, "lesion")
-    drawn: list[_Drawn] = []
-    for look in _looks(stage, studio):
-        again = ", drawn again" if drawn else ""
-        attempts = []
-        for number, state in enumerate(stage.states, 1):
-            attempts.append(_visit(stage, look, state, number, studio))
-            tell(0.3 + 0.4 * number / len(stage.states), f"visit {number} of {len(stage.states)}{again}")
-        missed = sum(_misses(attempt, stage.spacing_mm) for attempt in attempts)
-        r = _r([float(a.outline.sum()) for a in attempts], [float(a.measured.sum()) for a in attempts])
-        drawn.append(_Drawn(look.plan, attempts, missed, 1.0 if r is None else r))
-        if not missed and drawn[-1].r >= FOLLOWS:
-            break
-    best = max(drawn, key=lambda one: (-one.missed, one.r))
-    tries = [sum(one.attempts[i].tries for one in drawn) for i in range(len(stage.states))]
-    attempts = [replace(attempt, tries=count) for attempt, count in zip(best.attempts, tries, strict=True)]
     shown = _shown(stage)
-    with ThreadPoolExecutor(
-        2
-    ) as beside:  # the finder looks at all of them while they are checked and sealed one by one
-        finishing = [beside.submit(_checked_and_sealed, attempt, shown, studio) for attempt in attempts]
-        found = _seen_by_finder(attempts, studio, stage.spacing_mm**2)
+    drawn: list[_Drawn] = []
+    tries = [0] * len(stage.states)  # of each visit, with all looks
+    with ThreadPoolExecutor(2) as beside:  # a visit is checked and sealed while the next ones are drawn
+        for look in _looks(stage, studio):
+            again = ", drawn again" if drawn else ""
+            attempts: list[_Attempt] = []
+            finishing: list[Future[tuple[SealedCase, float | None]]] = []
+            for i, state in enumerate(stage.states):
+                attempt = _visit(stage, look, state, i + 1, studio)
+                tries[i] += attempt.tries
+                attempts.append(replace(attempt, tries=tries[i]))
+                if _misses(attempt, stage.spacing_mm):
+                    break  # another look is cheaper than the visits that are left
+                finishing.append(beside.submit(_checked_and_sealed, attempts[i], shown, studio))
+                tell(0.3 + 0.5 * (i + 1) / len(stage.states), f"visit {i + 1} of {len(stage.states)}{again}")
+            drawn.append(_Drawn(look, attempts, len(finishing), len(stage.states)))
+            if drawn[-1].fits:
+                break
+            for unwanted in finishing:
+                unwanted.cancel()
+        best = max(drawn, key=lambda one: (one.fits, one.good, one.r))
+        if not best.fits:
+            rest = range(len(best.attempts), len(stage.states))
+            attempts = best.attempts + [_visit(stage, best.look, stage.states[i], i + 1, studio) for i in rest]
+            attempts = [
+                replace(attempt, tries=max(n, attempt.tries)) for attempt, n in zip(attempts, tries, strict=True)
+            ]
+            finishing = [beside.submit(_checked_and_sealed, attempt, shown, studio) for attempt in attempts]
         identity = _identities(attempts, studio)
-        visits = []
+        visits, found = [], []
         for finished in finishing:
-            visits.append(finished.result())
-            tell(0.7 + 0.28 * len(visits) / len(attempts), f"sealed {len(visits)} of {len(attempts)}")
-    report = _report(best.plan, stage, attempts, visits, found, identity)
+            visit, seen = finished.result()
+            visits.append(visit)
+            found.append(seen)
+            tell(0.8 + 0.18 * len(visits) / len(attempts), f"sealed {len(visits)} of {len(attempts)}")
+    report = _report(best.look.plan, stage, attempts, visits, found, identity)
     tell(1.0, "done")
     return Series(tuple(visits), report)
 
 
 @dataclass(frozen=True, eq=False)
 class _Drawn:
-    """All visits drawn with one look, the plan that names it, how many miss their area, and r of areas (1: no course to follow)."""
+    """Visits drawn with one look, up to the first that misses its area; `good` of `wanted` do not miss."""
 
-    plan: Plan
+    look: _Look
     attempts: list[_Attempt]
-    missed: int
-    r: float
+    good: int
+    wanted: int
+
+    @property
+    def r(self) -> float:
+        """Of areas asked and measured; 1 where there is no course to follow."""
+        r = _r(*([float(getattr(one, name).sum()) for one in self.attempts] for name in ("outline", "measured")))
+        return 1.0 if r is None else r
+
+    @property
+    def fits(self) -> bool:
+        """Whether every visit has its area, and the areas follow the law."""
+        return self.good == self.wanted and self.r >= FOLLOWS
 
 
 def _r(asked: Sequence[float], measured: Sequence[float]) -> float | None:
@@ -265,9 +285,12 @@ def _r(asked: Sequence[float], measured: Sequence[float]) -> float | None:
     return float(np.corrcoef(asked, measured)[0, 1]) if np.std(measured) else 0.0
 
 
-def _checked_and_sealed(attempt: _Attempt, shown: np.ndarray, studio: Studio) -> SealedCase:
+def _checked_and_sealed(attempt: _Attempt, shown: np.ndarray, studio: Studio) -> tuple[SealedCase, float | None]:
+    """The visit as a case, and the area in mm2 that the finder sees near its outline; None without a finder."""
     verdict = studio.verdict(attempt.request, attempt.made, attempt.outline)
-    return studio.sealed(attempt.request, attempt.made, verdict, attempt.outline, None, attempt.tries, shown)
+    sealed = studio.sealed(attempt.request, attempt.made, verdict, attempt.outline, None, attempt.tries, shown)
+    seen = None if studio.finder is None else (verdict.seen_px or 0) * studio.load().info.spacing_mm ** 2
+    return sealed, seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -656,15 +679,6 @@ def _report(
         status=Status.REJECTED if misses else Status.ACCEPTED,
         reason=f"missed: {', '.join(misses)}" if misses else "",
     )
-
-
-def _seen_by_finder(attempts: list[_Attempt], studio: Studio, pixel: float) -> list[float | None]:
-    """Area in mm2 that the finder sees near each visit's outline; None without a finder."""
-    if studio.finder is None:
-        return [None] * len(attempts)
-    masks = studio.finder.find(np.stack([a.made.picture for a in attempts])).mask()
-    near = [ndimage.binary_dilation(a.outline, iterations=NEAR) for a in attempts]
-    return [float((mask & here).sum() * pixel) for mask, here in zip(masks, near, strict=True)]
 
 
 def _same_outside(stage: _Stage, attempts: list[_Attempt], i: int) -> float:

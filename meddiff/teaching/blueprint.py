@@ -91,6 +91,7 @@ class BlueprintTable(Record):
         minutes: expected for all items together.
         repeated_cases: ids of cases that stand in more than one item: the feedback of one gives away the other.
         waiting: ids of items that learners do not see, because they are not approved.
+        held_back: ids of approved items that learners do not see, because a case of theirs was deleted or rejected.
     """
 
     items: int
@@ -101,6 +102,7 @@ class BlueprintTable(Record):
     minutes: float
     repeated_cases: tuple[str, ...]
     waiting: tuple[str, ...]
+    held_back: tuple[str, ...] = ()
 
 
 def build_quiz(questions: Questions, wishes: Blueprint, seed: int = 0) -> Quiz:
@@ -138,6 +140,7 @@ def blueprint_of(questions: Questions, quiz: Quiz) -> BlueprintTable:
     cases = Counter(case for item in items for case in set(item.cases))
     normals = sum(not item.pathology for item in items)
     bands = Counter(band(item.difficulty) for item in items)
+    held_back = set(questions.held_back())
     return BlueprintTable(
         items=len(items),
         pathologies=_counts(Counter(item.pathology or NORMAL for item in items)),
@@ -149,6 +152,7 @@ def blueprint_of(questions: Questions, quiz: Quiz) -> BlueprintTable:
         minutes=sum(EXPECTED_SECONDS[item.kind] for item in items) / 60,
         repeated_cases=tuple(sorted(case for case, number in cases.items() if number > 1)),
         waiting=tuple(item.id for item in items if item.state is not State.APPROVED),
+        held_back=tuple(item_id for item_id in quiz.items if item_id in held_back),
     )
 
 
@@ -170,7 +174,8 @@ def _candidates(questions: Questions, wishes: Blueprint, state: State, normal: b
         difficulty_to=wishes.difficulty_to,
     )
     items = sorted(questions.find(wanted).items, key=lambda item: item.id)
-    return [item for item in items if (not item.pathology) is normal]
+    held_back = set(questions.held_back())
+    return [item for item in items if (not item.pathology) is normal and item.id not in held_back]
 
 
 def _pick(pool: Sequence[Item], number: int, used: set[str], chance: random.Random) -> list[Item]:

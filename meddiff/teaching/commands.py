@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meddiff.teaching import figures_commands
 from meddiff.teaching.item import ChoiceItem, Kind, State
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def _items_parser(verbs: Verbs) -> Verbs:
     taken = _act(acts, "import", "take in items of a file as drafts; what is there stays as it is", who=True)
     for made in (edited, taken):
         made.add_argument("file", type=Path, metavar="FILE.json")
+    figures_commands.add_parsers(acts)
     return acts
 
 
@@ -175,8 +177,12 @@ def _quiz(args: argparse.Namespace, questions: Questions) -> int:
         from meddiff.teaching.export import export_quiz
 
         quiz = quizzes.open_quiz(questions, args.quiz)
+        held_back = set(questions.held_back())
+        items = questions.items([item for item in quiz.items if item not in held_back])
+        for item_id in held_back & {*quiz.items}:
+            print(f"left out: {item_id}, since a case of it was deleted or rejected", file=sys.stderr)
         for form in args.format or ["moodle"]:
-            print(export_quiz(quiz.title, questions.items(quiz.items), Bank().open, args.out, form))
+            print(export_quiz(quiz.title, items, Bank().open, args.out, form))
     elif args.do == "delete":
         quizzes.delete_quiz(questions, args.quiz, args.who)
         print(f"{args.quiz} deleted; `meddiff quiz restore {args.quiz}` brings it back")
@@ -228,6 +234,8 @@ def _table(table: BlueprintTable) -> str:
         )
     if table.waiting:
         lines.append(f"learners do not see, for want of approval: {', '.join(table.waiting)}")
+    if table.held_back:
+        lines.append(f"learners do not see, since a case was deleted or rejected: {', '.join(table.held_back)}")
     return "\n".join(lines)
 
 
@@ -252,10 +260,15 @@ def _items(args: argparse.Namespace, questions: Questions) -> int:
         print(f"{len(written.new)} new drafts from {written.cases} cases")
     elif args.do == "show":
         _show_item(questions, args.item, args.version)
-    elif args.do in ("approve", "retire"):
-        decide = questions.approve if args.do == "approve" else questions.retire
+    elif args.do == "approve":
+        from meddiff.bank import Bank
+        from meddiff.teaching.approval import approve
+
+        for item in approve(questions, Bank(), args.item, args.who, why=args.why):
+            print(f"{item.id} {item.state.value}")
+    elif args.do == "retire":
         for item_id in [item.id for item in questions.items(args.item)]:  # all are there, or none is decided on
-            print(f"{item_id} {decide(item_id, args.who, why=args.why).state.value}")
+            print(f"{item_id} {questions.retire(item_id, args.who, why=args.why).state.value}")
     elif args.do == "edit":
         for item in questions.edit(read_item_file(args.file), args.who, args.why):
             print(f"{item.id} version {item.version} {item.state.value}")

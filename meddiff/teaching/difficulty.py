@@ -35,12 +35,23 @@ def difficulty_of(case: Case) -> float:
     contrast = measured(case, "conspicuity")
     c = CONTRAST if contrast is None or contrast.value is None else contrast.value
     s = diameter_mm(case) or SIZE_MM
-    pathology = load_pathologies().get(finding.pathology or "")
-    n = len(pathology.look_alikes) if pathology else LOOK_ALIKES
+    return difficulty_at(c, s, finding.pathology)
+
+
+def difficulty_at(contrast: float, size_mm: float, pathology: str | None) -> float:
+    """The module's formula, 0 to 1.
+
+    Args:
+        contrast: to noise, as `measure` has it.
+        size_mm: longest diameter.
+        pathology: key, whose look-alikes count; None or unknown: as many as usual.
+    """
+    known = load_pathologies().get(pathology or "")
+    n = len(known.look_alikes) if known else LOOK_ALIKES
     logit = (
         LEVEL
-        - PER_CONTRAST * math.log(_within(c, *_CONTRASTS) / CONTRAST)
-        - PER_SIZE * math.log(_within(s, *_SIZES_MM) / SIZE_MM)
+        - PER_CONTRAST * math.log(_within(contrast, *_CONTRASTS) / CONTRAST)
+        - PER_SIZE * math.log(_within(size_mm, *_SIZES_MM) / SIZE_MM)
         + PER_LOOK_ALIKE * (n - LOOK_ALIKES)
     )
     return round(1 / (1 + math.exp(-logit)), 3)

@@ -162,6 +162,46 @@ def roc_curve(points: Sequence[Point], auc: float, title: str = "") -> str:
     )
 
 
+def intervals_plot(
+    rows: Sequence[tuple[str, int, float, tuple[float, float] | None]], reach: tuple[float, float], axis: str, said: str
+) -> str:
+    """Values as dots on lines that are their intervals, one a row, as a forest plot.
+
+    Args:
+        rows: (words, colour, value, interval); rows of one colour belong together, colours count from 0.
+        reach: least and most of the axis; what lies beyond it ends at its edge.
+        axis: what is shown, in words.
+        said: about what, for those who hear the picture.
+    """
+    low, high = reach
+    left, row_high = 150, 22
+    tall = TOP + BOTTOM + row_high * len(rows)
+
+    def x(value: float) -> float:
+        return left + (min(max(value, low), high) - low) / (high - low) * (WIDE - left - RIGHT)
+
+    parts = []
+    for tick in np.linspace(low, high, 5):
+        parts.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP}" y2="{tall - BOTTOM}" {_GRID}/>')
+        parts.append(f'<text x="{x(tick):.1f}" y="{tall - BOTTOM + 15}">{_signed(tick)}</text>')
+    heard = []
+    for number, (words, colour, value, interval) in enumerate(rows):
+        y = TOP + row_high * (number + 0.5)
+        ink = (KEY, *OTHERS)[colour % (len(OTHERS) + 1)]
+        told = f"{words}: {value:.2f}"
+        if interval is not None:
+            told += f", {interval[0]:.2f} to {interval[1]:.2f}"
+            ends = f'x1="{x(interval[0]):.1f}" x2="{x(interval[1]):.1f}"'
+            parts.append(f'<line {ends} y1="{y}" y2="{y}" stroke="{ink}" stroke-width="2.5"/>')
+        parts.append(
+            f'<circle cx="{x(value):.1f}" cy="{y}" r="4.5" fill="{ink}"><title>{escape(told)}</title></circle>'
+        )
+        parts.append(f'<text x="{left - 8}" y="{y + 3.5}" text-anchor="end">{escape(_short(words, 24))}</text>')
+        heard.append(told)
+    parts.append(f'<text x="{left + (WIDE - left - RIGHT) / 2}" y="{tall - 8}">{escape(axis)}</text>')
+    return _svg(tall, f"{said}. {'; '.join(heard)}", parts)
+
+
 _GRID = 'stroke="currentColor" stroke-opacity="0.18"'
 
 

@@ -17,7 +17,7 @@ means remembered with effort. No chance is added to the intervals: the same answ
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from statistics import fmean
 
@@ -133,7 +133,12 @@ def rating_of(
 
 
 def next_turn(
-    questions: Questions, learner: str, pathologies: Sequence[str] = (), at: datetime | None = None, language: str = ""
+    questions: Questions,
+    learner: str,
+    pathologies: Sequence[str] = (),
+    at: datetime | None = None,
+    without: Collection[str] = (),
+    language: str = "",
 ) -> Turn | None:
     """Opens the next item for a learner, or gives back the one that is open; None where nothing is due and nothing new.
 
@@ -144,6 +149,7 @@ def next_turn(
     Args:
         pathologies: keys that are wished for, "" for normal cases; none: all. One alone gives the answer away.
         at: now, with a time zone; for tests.
+        without: ids of items that cannot be shown, since a picture of theirs is gone or damaged.
         language: of the items, where any are approved in it.
 
     Raises:
@@ -155,6 +161,7 @@ def next_turn(
         learner_row(session, learner, lock=True)  # two tabs open one item
         lies, cards = session.get(OpenRow, learner), _cards(session, learner)
         there = approved(session, pathologies, language)
+        there = {key: version for key, version in there.items() if key not in without}
         if lies is not None and there.get(lies.item) != lies.version:
             session.delete(lies)
             session.flush()

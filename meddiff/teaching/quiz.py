@@ -16,11 +16,12 @@ from pydantic import Field, field_validator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+import meddiff.bank  # noqa: F401 (before its modules: two threads that import both at once would meet half of it)
 from meddiff.bank.review import name_of, now, plain
 from meddiff.case import MedDiffError, Record
 from meddiff.teaching.answers import learner_row
 from meddiff.teaching.item import Item, State
-from meddiff.teaching.store import Questions, items_of
+from meddiff.teaching.store import Questions, items_of, shown_to_learners
 from meddiff.teaching.tables import AnswerRow, ItemRow, QuizRow, QuizVersionRow, SittingRow
 
 LONGEST_TITLE = 200
@@ -170,7 +171,7 @@ def list_quizzes(questions: Questions, text: str = "", deleted: bool = False) ->
     def act(session: Session) -> tuple[QuizEntry, ...]:
         rows = session.scalars(select(QuizRow).where(*met).order_by(QuizRow.changed.desc(), QuizRow.id)).all()
         quizzes = [_quiz(session, row.id, row.version) for row in rows]
-        approved = set(session.scalars(select(ItemRow.id).where(ItemRow.state == State.APPROVED.value)))
+        approved = set(session.scalars(select(ItemRow.id).where(*shown_to_learners())))
         return tuple(
             QuizEntry(
                 quiz=quiz,
@@ -268,9 +269,11 @@ def sit(questions: Questions, learner: str, quiz_id: str) -> Sheet:
 
 def _seen(session: Session, quiz: Quiz) -> set[str]:
     """Ids of the items of a quiz that learners see."""
-    approved = select(ItemRow.id).where(ItemRow.id.in_(quiz.items), ItemRow.state == State.APPROVED.value)
+    approved = select(ItemRow.id).where(ItemRow.id.in_(quiz.items), *shown_to_learners())
     if not (seen := set(session.scalars(approved))):
-        raise MedDiffError(f"The quiz {quiz.title!r} has no approved question yet: ask whoever teaches.")
+        raise MedDiffError(
+            f"The quiz {quiz.title!r} has no approved question yet that can be shown: ask whoever teaches."
+        )
     return seen
 
 

@@ -55,9 +55,12 @@ def take_in(folder: Path, bank: Bank, questions: Questions) -> Taken:
     if not (folder / CASES).is_file():
         raise MedDiffError(f"There is no starter bank in {folder}: give the folder that holds {CASES}.")
     came = import_bank(bank, folder / CASES, WHO)
-    added = questions.add(read_item_file(folder / ITEMS), WHO)
-    for item in added.new:
-        questions.approve(item, WHO, why=WHY)
+    items = read_item_file(folder / ITEMS)
+    added = questions.add(items, WHO)
+    kept = {case for item in items for case in item.cases if bank.knows(case) == "kept"}
+    for item in items:  # pictures were checked as they came in
+        if item.id in added.new and kept.issuperset(item.cases):
+            questions.approve(item.id, WHO, why=WHY)
     there = {entry.quiz.id for entry in (*list_quizzes(questions), *list_quizzes(questions, deleted=True))}
     quizzes = [Quiz.model_validate(told) for told in json.loads((folder / QUIZZES).read_text(encoding="utf-8"))]
     new = [quiz for quiz in quizzes if quiz.id not in there]

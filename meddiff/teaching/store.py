@@ -22,14 +22,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from meddiff.bank.review import name_of, now, plain
-from meddiff.bank.tables import engine_of
+import meddiff.bank  # noqa: F401 (before its modules: two threads that import both at once would meet half of it)
+from meddiff.bank.review import Review, name_of, now, plain
+from meddiff.bank.tables import CaseRow, engine_of
+from meddiff.bank.tables import prepare as prepare_bank
 from meddiff.case import MedDiffError, Record
 from meddiff.settings import settings
 from meddiff.teaching import answers as answering
 from meddiff.teaching.answers import Answer, Answers, Given, Receipt
 from meddiff.teaching.item import ChoiceItem, Item, Kind, State, read_item
-from meddiff.teaching.tables import ItemHistoryRow, ItemRow, ItemVersionRow, prepare
+from meddiff.teaching.tables import ItemCaseRow, ItemHistoryRow, ItemRow, ItemVersionRow, prepare
 
 T = TypeVar("T")
 
@@ -111,6 +113,7 @@ class Questions:
             if (path := self.engine.url.database) and url.startswith("sqlite"):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             self._turns = _turns_of(url) if url.startswith("sqlite") else nullcontext()
+            self._patiently(lambda: prepare_bank(self.engine))  # which cases learners may see stands there
             self._patiently(lambda: prepare(self.engine))
         except (OSError, ImportError, SQLAlchemyError) as error:
             raise MedDiffError(
@@ -193,6 +196,13 @@ class Questions:
 
         self.write(act)
 
+    def predictions(self) -> dict[str, float | None]:
+        """Difficulty of every item as it was first written, before anybody answered; by id."""
+        first = select(ItemVersionRow.item_id, ItemVersionRow.record).where(ItemVersionRow.number == 1)
+        return self.read(
+            lambda session: {item_id: read_item(record).difficulty for item_id, record in session.execute(first)}
+        )
+
     def item(self, item_id: str, version: int | None = None) -> Item:
         """An item, as it stands or as an older version had it; its `state` is that of the item.
 
@@ -218,6 +228,12 @@ class Questions:
             MedDiffError: an unknown id.
         """
         return self.read(lambda session: items_of(session, ids))
+
+    def held_back(self) -> tuple[str, ...]:
+        """Ids of approved items that learners do not see, since a case of theirs was deleted from the bank or rejected there."""
+        met = shown_to_learners()
+        query = select(ItemRow.id).where(met[0], ~met[1]).order_by(ItemRow.id)
+        return self.read(lambda session: tuple(session.scalars(query)))
 
     def find(self, wanted: ItemSearch) -> FoundItems:
         """Items that are asked for, the newest change first."""
@@ -326,12 +342,22 @@ def items_of(session: Session, ids: Sequence[str]) -> tuple[Item, ...]:
     return tuple(_item(rows[item_id]) for item_id in ids)
 
 
+def shown_to_learners() -> tuple[ColumnElement[bool], ...]:
+    """What a row of `items` must meet for learners to see it: approved, and no case of it withdrawn from the bank."""
+    withdrawn = (
+        select(ItemCaseRow.item_id)
+        .join(CaseRow, CaseRow.id == ItemCaseRow.case_id)
+        .where((CaseRow.deleted != "") | (CaseRow.review == Review.REJECTED.value))
+    )
+    return ItemRow.state == State.APPROVED.value, ItemRow.id.not_in(withdrawn)
+
+
 def approved(session: Session, pathologies: Sequence[str] = (), language: str = "") -> dict[str, int]:
     """Ids of all items that learners may see, of these pathologies or of all, with their versions.
 
     Those in `language` where there are any, else those in every language.
     """
-    met = _met(ItemSearch(state=State.APPROVED, pathologies=tuple(pathologies)))
+    met = (*_met(ItemSearch(pathologies=tuple(pathologies))), *shown_to_learners())
     rows = session.execute(select(ItemRow.id, ItemRow.version, ItemRow.language).where(*met)).all()
     spoken = [row for row in rows if row.language == language] or rows
     return {row.id: row.version for row in spoken}
@@ -341,10 +367,11 @@ def _add(session: Session, item: Item, who: str) -> str:
     """Takes in one item; whether it is "new", or "there", or there but they "differ"."""
     row = session.get(ItemRow, item.id, with_for_update=True)
     if row is not None:
-        return "there" if _words(_item(row)) == _words(item) else "differ"
+        return "there" if words_of(_item(row)) == words_of(item) else "differ"
     row = ItemRow(id=item.id, version=1, state=State.DRAFT.value, kind=item.kind.value, difficulty=item.difficulty)
     session.add(row)
     _put(session, row, item, who or item.author, "written", "")
+    session.add_all(ItemCaseRow(item_id=item.id, case_id=case) for case in dict.fromkeys(item.cases))
     return "new"
 
 
@@ -362,7 +389,7 @@ def _edit(session: Session, item: Item, who: str, why: str) -> Item:
                 f"{item.id} stands for its kind and cases and can have no other {field}: write a new item."
             )
     row.difficulty = item.difficulty
-    if _words(before) != _words(item):
+    if words_of(before) != words_of(item):
         row.version, row.state = row.version + 1, State.DRAFT.value
         _put(session, row, item, who, "edited", why)
     return _item(row)
@@ -372,7 +399,7 @@ def _put(session: Session, row: ItemRow, item: Item, who: str, what: str, why: s
     """Writes the words of an item as the version that its row says."""
     author = who or item.author
     item = item.model_copy(update={"version": row.version, "state": State.DRAFT, "author": author})
-    row.pathology, row.language, row.words = item.pathology, item.language, _searched(item)
+    row.pathology, row.language, row.words = item.pathology, item.language, searched(item)
     row.record = item.canonical_json()
     row.changed, row.who = now(), who
     session.flush()  # the other tables refer to it
@@ -408,12 +435,12 @@ def _item(row: ItemRow) -> Item:
     return read_item(row.record).model_copy(update=now_is)
 
 
-def _words(item: Item) -> dict[str, object]:
+def words_of(item: Item) -> dict[str, object]:
     """What makes one version another."""
     return item.model_dump(mode="json", exclude=_NOT_WORDS)
 
 
-def _searched(item: Item) -> str:
+def searched(item: Item) -> str:
     """All words of an item, in one text."""
     choices = item.choices if isinstance(item, ChoiceItem) else ()
     told = [item.id, item.stem, item.pathology, item.feedback, *item.points, *item.cases]

@@ -4,9 +4,9 @@ A `Plan` is the whole design as data. What a reader gets (`assignment`) holds ne
 nothing that tells an arm; what a reader gives back (`Reading`) names the neutral id only. Arms and readings meet in
 `study_analysis`. The plan's digest, noted before the first reading, proves afterwards that nobody moved a picture to another arm.
 
-Pictures are named by their SHA-256 and a neutral id. Real pictures are the user's own: MedDiff stores nothing else of them, and
+Pictures are named by their SHA-256 and a neutral id. Real pictures are the user's own: a plan holds nothing else of them, and
 no label that they came with. That a stamp, a format or a size does not give an arm away is up to whoever shows the pictures:
-all arms must be shown alike.
+`study_pictures` shows all arms alike.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from meddiff.case import MedDiffError, Record
 
@@ -30,6 +30,7 @@ CASE_ID = r"^RC-\d{4}$"
 
 Rating = Annotated[int, Field(ge=1, le=5)]
 Name = Annotated[str, Field(pattern=r"^\w[\w .@+-]{0,63}$")]  # of an arm or a reader: a pseudonym
+Words = Annotated[str, Field(max_length=500)]  # of a reader or of who plans, about a picture or a case
 
 
 class Source(StrEnum):
@@ -37,7 +38,14 @@ class Source(StrEnum):
 
     REAL = "real"
     SYNTHETIC = "synthetic"
-    PROCESSED = "processed"  # a real picture that was changed
+    PROCESSED = "processed"  # a picture that was changed
+
+
+class Design(StrEnum):
+    """How pictures are shown."""
+
+    SINGLE = "single"  # one at a time: rated, and real or AI
+    PAIRS = "pairs"  # a real and a made one side by side: which is AI? Two-alternative forced choice
 
 
 class Question(StrEnum):
@@ -77,16 +85,41 @@ class Plan(Record):
 
     Attributes:
         readers: pseudonyms; the order decides which version of a case each sees first.
-        questions: rated from 1 to 5; confidence, AI suspected and red alert are always asked.
+        questions: rated from 1 to 5, none in pairs; confidence, AI suspected and red alert are always asked.
         seed: of the orders and the neutral ids.
+        design: in pairs there are two arms, one of them real, and each case is in both: it is the pair.
     """
 
     id: Annotated[str, Field(pattern=STUDY_ID)]
     title: Annotated[str, Field(min_length=1, max_length=200)]
     arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=8)]
     readers: Annotated[tuple[Name, ...], Field(min_length=1, max_length=100)]
-    questions: Annotated[tuple[Question, ...], Field(min_length=1)] = tuple(Question)
+    questions: tuple[Question, ...] = tuple(Question)
     seed: int = 0
+    design: Design = Design.SINGLE
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual_design(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Plans of single pictures read, and their digests are, as they were before there were pairs."""
+        told: dict[str, Any] = handler(self)
+        if self.design is Design.SINGLE:
+            told.pop("design", None)
+        return told
+
+    @model_validator(mode="after")
+    def _design_fits(self) -> Plan:
+        if self.design is Design.SINGLE:
+            if not self.questions:
+                raise ValueError("no question is asked: choose at least one")
+            return self
+        if self.questions:
+            raise ValueError("in pairs nothing is rated: leave the questions out")
+        if len(self.arms) != 2 or sum(arm.source is Source.REAL for arm in self.arms) != 1:
+            raise ValueError("pairs take two arms, a real one and a made one")
+        one, other = ({picture.case for picture in arm.pictures} for arm in self.arms)
+        if one != other:
+            raise ValueError("in pairs both arms show the same cases: give the two pictures of a pair the same case")
+        return self
 
     @cached_property
     def places(self) -> Mapping[str, tuple[Arm, Picture]]:
@@ -112,6 +145,7 @@ class Assignment(Record):
     """What one reader gets: neutral ids in order.
 
     Attributes:
+        pictures: in pairs, two that follow each other are shown side by side, the first on the left.
         breaks: pictures after which a pause is due, so that a case is forgotten before it comes in another version.
     """
 
@@ -120,6 +154,7 @@ class Assignment(Record):
     pictures: tuple[str, ...]
     questions: tuple[Question, ...]
     breaks: tuple[int, ...] = ()
+    design: Design = Design.SINGLE
 
 
 class Reading(Record):
@@ -127,10 +162,11 @@ class Reading(Record):
 
     Attributes:
         realism, anatomy, visibility, misleading: see `Question`; None: not asked, or no lesion to be seen (visibility).
-        ai_suspected: whether it was made or changed by AI.
+        ai_suspected: whether it was made or changed by AI; in pairs, of exactly one of the two.
         confidence: in that, 1 (a guess) to 5 (certain).
         red_alert: whoever learns or decides by this picture may do harm.
         seconds: from seeing it to answering.
+        ai_reason, alert_reason: why, in the reader's words.
     """
 
     reader: Name
@@ -143,11 +179,42 @@ class Reading(Record):
     confidence: Rating
     red_alert: bool = False
     seconds: Annotated[float, Field(ge=0, le=86_400)]
+    ai_reason: Words = ""
+    alert_reason: Words = ""
 
     @property
     def suspicion(self) -> int:
         """-5 (certainly real) to 5 (certainly AI), never 0: the scale of the ROC."""
         return self.confidence if self.ai_suspected else -self.confidence
+
+
+class Decision(Record):
+    """What a person decided on a case that readers flagged.
+
+    Attributes:
+        shown: whether readers go on seeing it.
+        heard: readers whose alerts were known then: a decision to show stands until two others flag the case.
+    """
+
+    case: Annotated[str, Field(pattern=CASE_ID)]
+    shown: bool
+    who: Annotated[str, Field(min_length=1, max_length=200)]
+    why: Annotated[str, Field(min_length=1, max_length=500)]
+    heard: tuple[Name, ...] = ()
+
+
+class Flagged(Record):
+    """A case that at least one reader flagged, or that a person decided on.
+
+    Attributes:
+        said: (reader, neutral id, reason) of each alert, as they came.
+        decision: the last.
+    """
+
+    case: str
+    said: tuple[tuple[str, str, str], ...]
+    suspended: bool
+    decision: Decision | None
 
 
 def make_plan(
@@ -156,12 +223,14 @@ def make_plan(
     readers: Sequence[str],
     questions: Sequence[Question] = tuple(Question),
     seed: int = 0,
+    design: Design = Design.SINGLE,
 ) -> Plan:
     """A plan with neutral ids of its own.
 
     Args:
         arms: name -> (source, (label of the case, SHA-256 of the picture) ...). Labels pair the pictures of different arms; the
             plan holds numbers in their place, in an order drawn by the seed.
+        questions: of single pictures; pairs ask none.
 
     Raises:
         MedDiffError: what `Plan` refuses, in words.
@@ -181,9 +250,11 @@ def make_plan(
             )
             for name, (source, pictures) in arms.items()
         )
-        told = _hash(seed, title, *(arm.canonical_json() for arm in made))
+        pairs = design is Design.PAIRS
+        told = _hash(seed, title, *(arm.canonical_json() for arm in made), *([design.value] if pairs else []))
+        asked = () if pairs else tuple(questions)
         return Plan(
-            id="RS-" + told, title=title, arms=made, readers=tuple(readers), questions=tuple(questions), seed=seed
+            id="RS-" + told, title=title, arms=made, readers=tuple(readers), questions=asked, seed=seed, design=design
         )
     except ValidationError as error:
         raise MedDiffError(f"This study cannot be planned: {_first(error)}.") from error
@@ -195,7 +266,8 @@ def assignment(plan: Plan, reader: str, suspended: Collection[str] = ()) -> Assi
     The order has as many parts as a case has versions, a break between them. Each part shows a case at most once and all arms in
     shares that differ by a picture or two. Which version comes first goes round over cases and readers (a Latin square), so that
     learning and fatigue fall on all arms alike. Half of the cases come in the first half of every part: at least about half a
-    part lies between two versions of one case. Within each half the order is drawn for the reader.
+    part lies between two versions of one case. Within each half the order is drawn for the reader. In pairs both pictures of a
+    case come together; the order of the pairs and the sides are drawn for the reader, the real one on the left in half of them.
 
     Args:
         suspended: cases that are left out, from `suspended_cases`; the order of the others stays.
@@ -206,7 +278,7 @@ def assignment(plan: Plan, reader: str, suspended: Collection[str] = ()) -> Assi
     if reader not in plan.readers:
         raise MedDiffError(f"{reader} is no reader of {plan.id}: choose one of {', '.join(plan.readers)}.")
     rng = _rng(plan.seed, plan.id, reader)
-    parts = _parts(plan, plan.readers.index(reader), rng)
+    parts = _pairs(plan, rng) if plan.design is Design.PAIRS else _parts(plan, plan.readers.index(reader), rng)
     gone = {name for name, (_, picture) in plan.places.items() if picture.case in suspended}
     kept = [[picture for picture in part if picture not in gone] for part in parts]
     ends = np.cumsum([len(part) for part in kept])
@@ -216,6 +288,7 @@ def assignment(plan: Plan, reader: str, suspended: Collection[str] = ()) -> Assi
         pictures=tuple(picture for part in kept for picture in part),
         questions=plan.questions,
         breaks=tuple(sorted({int(end) for end in ends[:-1] if 0 < end < ends[-1]})),
+        design=plan.design,
     )
 
 
@@ -234,17 +307,64 @@ def check_reading(plan: Plan, reading: Reading) -> None:
             raise MedDiffError(f"The reading of {reading.picture} does not rate {question}: give 1 to 5.")
 
 
-def suspended_cases(plan: Plan, readings: Iterable[Reading]) -> tuple[str, ...]:
-    """Cases that two or more different readers flagged, in any of their versions.
+def check_together(plan: Plan, readings: Sequence[Reading]) -> None:
+    """Whether readings can be recorded together: a single one, or both of a pair.
+
+    Raises:
+        MedDiffError: one of them does not fit the plan (`check_reading`), or they are not the two sides of one choice.
+    """
+    for reading in readings:
+        check_reading(plan, reading)
+    if plan.design is Design.SINGLE:
+        return
+    cases = {plan.places[reading.picture][1].case for reading in readings}
+    said = {(reading.reader, reading.confidence) for reading in readings}
+    chosen = sum(reading.ai_suspected for reading in readings)
+    if not (len({reading.picture for reading in readings}) == 2 and len(cases) == len(said) == chosen == 1):
+        raise MedDiffError(
+            f"{plan.id} shows pairs: record both pictures of a pair together, one of them suspected, with one confidence."
+        )
+
+
+def suspended_cases(plan: Plan, readings: Iterable[Reading], decisions: Iterable[Decision] = ()) -> tuple[str, ...]:
+    """Cases that two or more different readers flagged, in any of their versions, and what people decided otherwise.
 
     All versions of a case are suspended with it: so pairs stay whole, and the worse arm does not lose its worst pictures alone.
     What was read of it before stays in the analysis.
+
+    Args:
+        decisions: as they were made; the last on a case counts.
     """
-    flagged: dict[str, set[str]] = defaultdict(set)
+    return tuple(found.case for found in flagged_cases(plan, readings, decisions) if found.suspended)
+
+
+def flagged_cases(plan: Plan, readings: Iterable[Reading], decisions: Iterable[Decision] = ()) -> tuple[Flagged, ...]:
+    """Cases that a reader flagged or a person decided on, with the reasons; arguments as `suspended_cases`."""
+    said: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
     for reading in readings:
         if reading.red_alert and reading.picture in plan.places:
-            flagged[plan.places[reading.picture][1].case].add(reading.reader)
-    return tuple(sorted(case for case, readers in flagged.items() if len(readers) >= SUSPENDS))
+            case = plan.places[reading.picture][1].case
+            said[case].append((reading.reader, reading.picture, reading.alert_reason))
+    last = {decision.case: decision for decision in decisions}
+    found = []
+    for case in sorted(said.keys() | last.keys()):
+        decision = last.get(case)
+        new = {reader for reader, _, _ in said[case]} - set(decision.heard if decision else ())
+        out = len(new) >= SUSPENDS or (decision is not None and not decision.shown)
+        found.append(Flagged(case=case, said=tuple(said[case]), suspended=out, decision=decision))
+    return tuple(found)
+
+
+def _pairs(plan: Plan, rng: np.random.Generator) -> list[list[str]]:
+    """Neutral ids in one part, two of a case behind each other."""
+    versions: dict[str, list[str]] = defaultdict(list)
+    for arm in plan.arms:
+        for picture in arm.pictures:
+            versions[picture.case].append(picture.id)
+    cases = sorted(versions)
+    turned = rng.permutation(len(cases)) % 2 == 0
+    ordered = [versions[case][:: -1 if turn else 1] for case, turn in zip(cases, turned, strict=True)]
+    return [[name for place in rng.permutation(len(cases)) for name in ordered[place]]]
 
 
 def _parts(plan: Plan, reader: int, rng: np.random.Generator) -> list[list[str]]:

@@ -24,7 +24,18 @@ import numpy as np
 from scipy.stats import mannwhitneyu, wilcoxon
 
 from meddiff.case import MedDiffError, Record
-from meddiff.teaching.study import Arm, Picture, Plan, Question, Reading, Source, check_reading, suspended_cases
+from meddiff.teaching.study import (
+    Arm,
+    Decision,
+    Design,
+    Picture,
+    Plan,
+    Question,
+    Reading,
+    Source,
+    check_reading,
+    suspended_cases,
+)
 
 RESAMPLES, MOST_RESAMPLES = 2000, 10_000
 LEAST_PAIRS = 6  # five pairs cannot reach 0.05 in a signed rank test
@@ -33,7 +44,7 @@ FEW_READERS = 3  # below, the results say that they tell little of other readers
 LEVELS = np.array([*range(-5, 0), *range(1, 6)])  # of `Reading.suspicion`
 COLUMNS = (
     "study", "reader", "picture", "case", "arm", "source", "realism", "anatomy", "visibility", "misleading",
-    "ai_suspected", "confidence", "suspicion", "red_alert", "seconds",
+    "ai_suspected", "confidence", "suspicion", "red_alert", "seconds", "ai_reason", "alert_reason",
 )  # fmt: skip
 
 Interval = tuple[float, float]
@@ -89,12 +100,14 @@ class Agreement(Record):
         question: of the ratings, or `ai suspected`.
         method: Krippendorff's alpha (ordinal or nominal), Cohen's kappa (two readers) or Fleiss' kappa (more).
         value: None where nothing was read twice, or all said the same, so that chance would agree too.
+        interval: of a bootstrap over cases alone (Zapf et al. 2016): a reader drawn twice would agree with themselves.
         pictures: that at least two readers rated; of a kappa, all of them.
     """
 
     question: str
     method: str
     value: float | None
+    interval: Interval | None
     pictures: int
 
 
@@ -107,7 +120,8 @@ class Detection(Record):
         afc2: share of pairs of a made and a real picture, read by the same reader, in which the made one is suspected more, a
             tie one half: two-alternative forced choice. Over pairs of the same case where there are any, else over all pairs,
             where it is the area under each reader's ROC (Hanley & McNeil 1982).
-        afc2_of: which pairs these are.
+        afc2_of: which pairs these are. Of pairs that were shown side by side, `auc` is the same share, which estimates the same
+            area (Green & Swets 1966), and there is no curve: a confidence in a choice between two is no rating of one.
         readers: who read pictures of both kinds.
     """
 
@@ -145,10 +159,17 @@ class Results(Record):
     notes: tuple[str, ...]
 
 
-def analyse(plan: Plan, readings: Iterable[Reading], seed: int = 0, resamples: int = RESAMPLES) -> Results:
+def analyse(
+    plan: Plan,
+    readings: Iterable[Reading],
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    decisions: Iterable[Decision] = (),
+) -> Results:
     """The results of a study; a reader's first reading of a picture counts.
 
     Args:
+        decisions: on suspended cases, as they were made.
         seed: of the bootstrap.
         resamples: of it, 100 to 10 000.
 
@@ -160,7 +181,7 @@ def analyse(plan: Plan, readings: Iterable[Reading], seed: int = 0, resamples: i
     grid = _grid(plan, readings)
     boot = _Bootstrap.draw(grid, seed, resamples)
     asked = len(plan.readers) * sum(len(arm.pictures) for arm in plan.arms)
-    suspended = suspended_cases(plan, grid.readings)
+    suspended = suspended_cases(plan, grid.readings, decisions)
     return Results(
         study=plan.id,
         plan=plan.digest(),
@@ -172,7 +193,7 @@ def analyse(plan: Plan, readings: Iterable[Reading], seed: int = 0, resamples: i
         suspended=suspended,
         arms=tuple(_arm(grid, boot, arm) for arm in plan.arms if grid.has(arm)),
         comparisons=_holm([c for q in plan.questions for a in combinations(plan.arms, 2) if (c := _compare(grid, boot, q, *a))]),
-        agreement=(*(_ordinal(grid, question) for question in plan.questions), *_nominal(grid)),
+        agreement=(*(_ordinal(grid, boot, question) for question in plan.questions), *_nominal(grid, boot)),
         detection=tuple(d for arm in plan.arms if arm.source is not Source.REAL and (d := _detect(grid, boot, arm))),
         notes=_notes(grid, asked, suspended),
     )  # fmt: skip
@@ -232,8 +253,10 @@ def imrmc_text(plan: Plan, readings: Iterable[Reading]) -> str:
     of the header say whose they are.
 
     Raises:
-        MedDiffError: no real picture was read, or none of another source: there is nothing to tell apart.
+        MedDiffError: no real picture was read, or none of another source: there is nothing to tell apart; or pairs were shown.
     """
+    if plan.design is Design.PAIRS:
+        raise MedDiffError(f"{plan.id} shows pairs, and iMRMC takes scores of single pictures: take CSV.")
     grid = _grid(plan, readings)
     real = [p for arm in plan.arms if arm.source is Source.REAL for p in arm.pictures if grid.is_read(p)]
     made = [(arm, [p for p in arm.pictures if grid.is_read(p)]) for arm in plan.arms if arm.source is not Source.REAL]
@@ -447,29 +470,76 @@ def _holm(found: Sequence[Comparison]) -> tuple[Comparison, ...]:
 # ------------------------------------------------------------ agreement
 
 
-def _ordinal(grid: _Grid, question: Question) -> Agreement:
-    values = grid.rating[question]
-    value = _krippendorff(values, np.arange(1, 6), "ordinal")
+def _ordinal(grid: _Grid, boot: _Bootstrap, question: Question) -> Agreement:
+    values, domain = grid.rating[question], np.arange(1, 6)
     return Agreement(
-        question=question.value, method="Krippendorff's alpha, ordinal", value=value, pictures=_twice(values)
+        question=question.value,
+        method="Krippendorff's alpha, ordinal",
+        value=_krippendorff(values, domain, "ordinal"),
+        interval=_interval(alphas(values, domain, "ordinal", boot.pictures)),
+        pictures=_twice(values),
     )
 
 
-def _nominal(grid: _Grid) -> tuple[Agreement, ...]:
+def _nominal(grid: _Grid, boot: _Bootstrap) -> tuple[Agreement, ...]:
     """Of AI suspected: alpha, which bears gaps, and the kappa of the pictures that everybody read."""
-    values = np.where(np.isnan(grid.suspicion), np.nan, grid.suspicion > 0)
-    alpha = _krippendorff(values, np.array([0, 1]), "nominal")
+    values, domain = np.where(np.isnan(grid.suspicion), np.nan, grid.suspicion > 0), np.array([0, 1])
     found = [
-        Agreement(question="ai suspected", method="Krippendorff's alpha, nominal", value=alpha, pictures=_twice(values))
+        Agreement(
+            question="ai suspected",
+            method="Krippendorff's alpha, nominal",
+            value=_krippendorff(values, domain, "nominal"),
+            interval=_interval(alphas(values, domain, "nominal", boot.pictures)),
+            pictures=_twice(values),
+        )
     ]
-    whole = values[:, ~np.isnan(values).any(axis=0)].astype(int)
+    everybody = ~np.isnan(values).any(axis=0)
+    whole = values[:, everybody].astype(int)
     if len(values) > 1 and whole.size:
+        drawn = [np.repeat(np.arange(whole.shape[1]), row) for row in boot.pictures[:, everybody].astype(int)]
         if len(values) == 2:
             method, kappa = "Cohen's kappa", cohen_kappa(*whole)
+            kappas = [cohen_kappa(*whole[:, row]) if len(row) else None for row in drawn]
         else:
-            method, kappa = "Fleiss' kappa", fleiss_kappa(np.stack([(whole == 0).sum(0), whole.sum(0)], axis=1))
-        found.append(Agreement(question="ai suspected", method=method, value=kappa, pictures=whole.shape[1]))
+            counts = np.stack([(whole == 0).sum(0), whole.sum(0)], axis=1)
+            method, kappa = "Fleiss' kappa", fleiss_kappa(counts)
+            kappas = [fleiss_kappa(counts[row]) if len(row) else None for row in drawn]
+        found.append(
+            Agreement(
+                question="ai suspected",
+                method=method,
+                value=kappa,
+                interval=_interval(np.array([np.nan if one is None else one for one in kappas])),
+                pictures=whole.shape[1],
+            )
+        )
     return tuple(found)
+
+
+def alphas(
+    values: np.ndarray, domain: np.ndarray, level: Literal["nominal", "ordinal"], weight: np.ndarray
+) -> np.ndarray:
+    """Krippendorff's alpha of weighted pictures, [B], which the library does one by one; nan where nothing varies.
+
+    Args:
+        values: [R, P] of `domain`; nan: not rated.
+        weight: [B, P], how often each picture counts.
+    """
+    said = (values[:, :, None] == domain).sum(axis=0).astype(float)  # [P, V]
+    pairable = said.sum(axis=1)
+    said[pairable < 2] = 0
+    each = said[:, :, None] * said[:, None, :] - said[:, :, None] * np.eye(len(domain))
+    each /= np.maximum(pairable - 1, 1)[:, None, None]
+    observed = (weight @ each.reshape(len(each), -1)).reshape(-1, len(domain), len(domain))
+    n_c = observed.sum(axis=2)  # [B, V]
+    n = n_c.sum(axis=1)
+    if level == "nominal":
+        apart = np.broadcast_to(1 - np.eye(len(domain)), observed.shape)
+    else:  # (sum of n_g from c to k, less half of both ends), squared
+        upto = n_c.cumsum(axis=1) - n_c / 2
+        apart = (upto[:, :, None] - upto[:, None, :]) ** 2
+    by_chance = (n_c[:, :, None] * n_c[:, None, :] * apart).sum(axis=(1, 2))
+    return 1 - _ratio((n - 1) * (observed * apart).sum(axis=(1, 2)), by_chance)
 
 
 def _krippendorff(values: np.ndarray, domain: np.ndarray, level: Literal["nominal", "ordinal"]) -> float | None:
@@ -505,6 +575,11 @@ def _detect(grid: _Grid, boot: _Bootstrap, arm: Arm) -> Detection | None:
         afc2, afc2_interval = float(np.nanmean(won)), _interval(boot.mean(won, pairs[:, 1].tolist()))
     else:
         afc2, afc2_interval = auc, intervals
+    if grid.plan.design is Design.PAIRS:
+        return Detection(
+            arm=arm.name, readers=len(able), auc=afc2, auc_interval=afc2_interval, afc2=afc2, afc2_interval=afc2_interval,
+            afc2_of="pairs shown side by side", curve=(),
+        )  # fmt: skip
     return Detection(
         arm=arm.name,
         readers=len(able),

@@ -4,6 +4,8 @@
 |---|---|
 | `study_plans` | a plan as it stood; a study gains a row when readers join it, and its newest row is the plan |
 | `study_readings` | one reading; a reader reads a picture once |
+| `study_decisions` | what a person decided on a flagged case |
+| `study_showings` | where a study's pictures are and how they are shown; its newest row counts |
 
 A reading is recorded in one transaction before the reader sees the next picture, so that a kill loses nothing that was answered.
 """
@@ -14,14 +16,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Integer, String, Text, insert, inspect, select
+from sqlalchemy import Connection, Integer, String, Text, func, insert, inspect, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+import meddiff.bank  # noqa: F401 (before its modules: two threads that import both at once would meet half of it)
 from meddiff.bank.tables import bring_to, engine_of, writing
 from meddiff.case import MedDiffError
 from meddiff.settings import settings
-from meddiff.teaching.study import Plan, Reading, check_reading, suspended_cases
+from meddiff.teaching.study import Decision, Plan, Reading, check_together, flagged_cases, suspended_cases
+from meddiff.teaching.study_pictures import Showing
 
 _MAKING = 0x6D647273  # advisory lock of PostgreSQL while the tables are made: "mdrs"
 
@@ -51,9 +55,30 @@ class ReadingRow(Base):
     record: Mapped[str] = mapped_column(Text)
 
 
+class DecisionRow(Base):
+    """A decision on a case of a study."""
+
+    __tablename__ = "study_decisions"
+    study: Mapped[str] = mapped_column(String(16), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[str] = mapped_column(String(32))
+    record: Mapped[str] = mapped_column(Text)
+
+
+class ShowingRow(Base):
+    """How a study's pictures are shown from `at` on."""
+
+    __tablename__ = "study_showings"
+    study: Mapped[str] = mapped_column(String(16), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[str] = mapped_column(String(32))
+    record: Mapped[str] = mapped_column(Text)
+
+
 def _number(connection: Connection) -> int:
-    """Layout of the tables: 0 where there are none yet."""
-    return int(inspect(connection).has_table(ReadingRow.__tablename__))
+    """Layout of the tables: 0 where there are none yet, 1 without decisions and showings."""
+    there = inspect(connection).has_table
+    return sum(there(row.__tablename__) for row in (ReadingRow, ShowingRow))
 
 
 class StudyStore:
@@ -73,7 +98,7 @@ class StudyStore:
             self.engine = engine_of(url or settings().bank_url)
             bring_to(
                 self.engine,
-                1,
+                2,
                 _number,
                 lambda connection, _: Base.metadata.create_all(connection),
                 _MAKING,
@@ -131,28 +156,30 @@ class StudyStore:
             newest[study] = record
         return tuple(map(Plan.model_validate_json, newest.values()))
 
-    def record(self, study: str, reading: Reading) -> bool:
-        """Records a reading. The same again changes nothing; returns whether it was new.
+    def record(self, study: str, *readings: Reading) -> bool:
+        """Records a reading, or both of a pair: all or none. The same again changes nothing; returns whether it was new.
 
         A picture whose case was suspended while it was being read is still recorded: nothing that was said is lost.
 
         Raises:
-            MedDiffError: it does not fit the plan (`check_reading`), or this reader has said something else of this picture.
+            MedDiffError: it does not fit the plan (`check_together`), or this reader has said something else of this picture.
         """
-        check_reading(self.plan(study), reading)
-        row = {"study": study, "reader": reading.reader, "picture": reading.picture}
+        check_together(self.plan(study), readings)
+        rows = [{"study": study, "reader": said.reader, "picture": said.picture} for said in readings]
         try:
             with self._writing() as connection:
-                connection.execute(insert(ReadingRow).values(**row, at=_now(), record=reading.canonical_json()))
+                for row, said in zip(rows, readings, strict=True):
+                    connection.execute(insert(ReadingRow).values(**row, at=_now(), record=said.canonical_json()))
             return True
         except IntegrityError:
             with self._reading() as connection:
-                kept = connection.scalar(select(ReadingRow.record).filter_by(**row))
-            if kept == reading.canonical_json():
-                return False
-            raise MedDiffError(
-                f"{reading.reader} has read {reading.picture} already: the first reading counts and is not changed."
-            ) from None
+                kept = [connection.scalar(select(ReadingRow.record).filter_by(**row)) for row in rows]
+            for record, said in zip(kept, readings, strict=True):
+                if record is None or Reading.model_validate_json(record) != said:
+                    raise MedDiffError(
+                        f"{said.reader} has read {said.picture} already: the first reading counts and is not changed."
+                    ) from None
+            return False
 
     def readings(self, study: str) -> tuple[Reading, ...]:
         """All readings of a study in the order that they came.
@@ -171,7 +198,63 @@ class StudyStore:
         Raises:
             MedDiffError: unknown study.
         """
-        return suspended_cases(self.plan(study), self.readings(study))
+        return suspended_cases(self.plan(study), self.readings(study), self.decisions(study))
+
+    def decide(self, study: str, case: str, shown: bool, who: str, why: str) -> Decision:
+        """Decides whether readers go on seeing a case.
+
+        Raises:
+            MedDiffError: unknown study or case, or no name or reason is given.
+        """
+        plan = self.plan(study)
+        if case not in {picture.case for _, picture in plan.places.values()}:
+            raise MedDiffError(f"{plan.id} has no case {case}: take its name from the flagged cases.")
+        if not (who.strip() and why.strip()):
+            raise MedDiffError("A decision needs your name and a reason: give both.")
+        flagged = flagged_cases(plan, self.readings(study))
+        heard = {reader for one in flagged if one.case == case for reader, _, _ in one.said}
+        decision = Decision(
+            case=case, shown=shown, who=who.strip()[:200], why=why.strip()[:500], heard=tuple(sorted(heard))
+        )
+        self._add(DecisionRow, study, decision)
+        return decision
+
+    def decisions(self, study: str) -> tuple[Decision, ...]:
+        """All decisions on cases of a study in the order that they were made."""
+        query = select(DecisionRow.record).where(DecisionRow.study == study).order_by(DecisionRow.number)
+        with self._reading() as connection:
+            return tuple(Decision.model_validate_json(record) for record in connection.execute(query).scalars())
+
+    def show(self, study: str, showing: Showing) -> None:
+        """Keeps where a study's pictures are and how they are shown.
+
+        Raises:
+            MedDiffError: unknown study, or a picture is missing.
+        """
+        if missing := self.plan(study).places.keys() - showing.places.keys():
+            raise MedDiffError(f"Where {min(missing)} of {study} is, is not said: name the place of every picture.")
+        self._add(ShowingRow, study, showing)
+
+    def showing(self, study: str) -> Showing:
+        """Where a study's pictures are and how they are shown.
+
+        Raises:
+            MedDiffError: it was never said.
+        """
+        query = select(ShowingRow.record).where(ShowingRow.study == study).order_by(ShowingRow.number.desc()).limit(1)
+        with self._reading() as connection:
+            found = connection.scalar(query)
+        if found is None:
+            raise MedDiffError(
+                f"Where the pictures of {study} are, is not kept: say it with `meddiff study pictures {study} FOLDER`."
+            )
+        return Showing.model_validate_json(found)
+
+    def _add(self, table: type[DecisionRow] | type[ShowingRow], study: str, record: Decision | Showing) -> None:
+        with self._writing() as connection:
+            last = connection.scalar(select(func.max(table.number)).where(table.study == study))
+            row = {"study": study, "number": (last or 0) + 1, "at": _now(), "record": record.canonical_json()}
+            connection.execute(insert(table).values(**row))
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

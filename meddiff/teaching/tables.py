@@ -3,6 +3,7 @@
 | table | one row is |
 |---|---|
 | `items` | an item as it stands: its newest version, its state, what it is searched by |
+| `item_cases` | one case that an item shows |
 | `item_versions` | one wording of an item, and when it was approved; never changed otherwise |
 | `item_history` | one change of an item: who, when, what, why |
 | `quizzes`, `quiz_versions` | the same for quizzes |
@@ -11,12 +12,15 @@
 | `sittings` | which version of a quiz a learner began, and when |
 | `practice_cards` | what spaced repetition knows of one learner and one item, in fsrs's own JSON |
 | `practice_open` | the item that lies before a learner |
+| `accounts` | somebody who may log in |
 | `teaching_schema` | the number of this layout |
 
 The layout has a number of its own: the bank's does not change with it. A database of a newer layout is refused.
 """
 
 from __future__ import annotations
+
+import json
 
 from sqlalchemy import (
     Boolean,
@@ -36,9 +40,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+import meddiff.bank  # noqa: F401 (before its modules: two threads that import both at once would meet half of it)
 from meddiff.bank.tables import bring_to
 
-SCHEMA = 1
+SCHEMA = 2  # 2: `item_cases`, `accounts`
 _MIGRATING = 0x6D656465  # advisory lock of PostgreSQL, beside the bank's
 
 
@@ -61,6 +66,14 @@ class ItemRow(Base):
     record: Mapped[str] = mapped_column(Text)
     changed: Mapped[str] = mapped_column(String(32))  # ISO 8601, UTC, as all times here
     who: Mapped[str] = mapped_column(String(200))
+
+
+class ItemCaseRow(Base):
+    """One case that an item shows; an item stands for its cases, so that this never changes."""
+
+    __tablename__ = "item_cases"
+    item_id: Mapped[str] = mapped_column(ForeignKey("items.id"), primary_key=True)
+    case_id: Mapped[str] = mapped_column(String(200), primary_key=True, index=True)
 
 
 class ItemVersionRow(Base):
@@ -177,6 +190,17 @@ class OpenRow(Base):
     opened: Mapped[str] = mapped_column(String(32))
 
 
+class AccountRow(Base):
+    """Somebody who may log in."""
+
+    __tablename__ = "accounts"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    password: Mapped[str] = mapped_column(String(200))  # scrypt's parameters, salt and hash
+    learner: Mapped[str] = mapped_column(String(32))  # a pseudonym; it may be erased and the account stay
+    changed: Mapped[str] = mapped_column(String(32))
+
+
 class SchemaRow(Base):
     """The number of this layout; one row."""
 
@@ -193,6 +217,7 @@ def prepare(engine: Engine) -> None:
 
     def bring(connection: Connection, number: int) -> None:
         Base.metadata.create_all(connection)
+        _fill_item_cases(connection)
         connection.execute(insert(SchemaRow).values(number=SCHEMA))
 
     bring_to(engine, SCHEMA, _number, bring, _MIGRATING, "The questions in this bank have")
@@ -203,3 +228,11 @@ def _number(connection: Connection) -> int:
     if not inspect(connection).has_table("teaching_schema"):
         return 0
     return connection.scalar(select(SchemaRow.number).order_by(SchemaRow.number.desc()).limit(1)) or 0
+
+
+def _fill_item_cases(connection: Connection) -> None:
+    """Which cases the items of an older layout show."""
+    rows = connection.execute(select(ItemRow.id, ItemRow.record).where(ItemRow.id.not_in(select(ItemCaseRow.item_id))))
+    found = [{"item_id": row.id, "case_id": case} for row in rows for case in {*json.loads(row.record)["cases"]}]
+    if found:
+        connection.execute(insert(ItemCaseRow), found)

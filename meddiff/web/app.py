@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,33 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meddiff.case import MedDiffError
 from meddiff.settings import settings
-from meddiff.web import about, bank, create, language, practice, progression, reading, teach, verify, viewer
+from meddiff.web import (
+    about,
+    access,
+    bank,
+    create,
+    language,
+    learners,
+    practice,
+    progression,
+    reading,
+    study,
+    study_reader,
+    teach,
+    verify,
+    viewer,
+)
 from meddiff.web.models import Models
 from meddiff.web.style import CSS, FOOTER, theme
 
 TAGLINE = "Synthetic teaching cases from a sentence and an outline."
 VIEWERS = ("md-create-view", "md-progression-view", "md-bank-view", "md-practice-view")
-ROOMS = (practice.NAME, "md-teach-room", "md-quiz-room")
+ROOMS = (practice.NAME, "md-teach-room", "md-quiz-room", study_reader.NAME)
+AT_ONCE = 8  # events of one kind
+OPEN_TO_ALL = (
+    "Nobody has to log in: whoever reaches this address sees and changes everything. `meddiff users add NAME --role educator` "
+    "makes the first account, and from the next start on everybody logs in."
+)
 NOBODY_CAME_S = 10.0  # after which the model is loaded even if no browser has shown the page yet
 # The browser itself is told to fetch nothing from elsewhere, whatever a library's page might ask for.
 POLICY = (
@@ -58,23 +79,31 @@ class StayHome:
         await self.app(scope, receive, with_policy if scope["type"] == "http" else send)
 
 
-def build(models: Models, files: Path) -> gr.Blocks:
-    """The whole page; `files` is a folder for pictures and downloads of this run."""
+def build(models: Models, files: Path, whose: Callable[[gr.Request], str] | None = None) -> gr.Blocks:
+    """The whole page.
+
+    Args:
+        files: folder for pictures and downloads of this run.
+        whose: where people log in, the pseudonym of whoever sent an event.
+    """
     with language.Page(title="MedDiff", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        gr.Navbar(visible=False)  # readers of a study get their page's address; nobody else needs it
         with gr.Row(elem_classes="md-header"):
             gr.HTML(f'<div class="md-top"><h1>MedDiff</h1><p>{TAGLINE}</p></div>', min_width=320)
             state = gr.HTML(_state(models), elem_id="md-state", min_width=320)
+            if whose:
+                who_is_in, account = access.place()
         with gr.Tabs():
             with gr.Tab("Create"):
                 fields = create.build(models, files)
             with gr.Tab("Practice") as practice_tab:
-                go_on, learner, before_them = practice.build(files)
+                go_on, learner, before_them = practice.build(files, whose)
             with gr.Tab("Progression"):
                 over_time = progression.build(models, files)
             with gr.Tab("Case bank") as bank_tab:
                 fill, filters, filled = bank.build(files)
             with gr.Tab("Teach") as teach_tab:
-                list_items, wanted, items_listed = teach.build(files)
+                list_items, wanted, items_listed = teach.build(models, files)
             with gr.Tab("Verify"):
                 verify.build(files)
             with gr.Tab("About"):
@@ -96,12 +125,20 @@ def build(models: Models, files: Path) -> gr.Blocks:
             packs, steps = create.pack_defaults(models)
             return [_state(models), True, tell(), packs, steps, packs, gr.Timer(5.0)]
 
+        if whose:
+            page.load(who_is_in, None, account, **quiet)
         page.load(create.in_language, None, [fields["preset"], fields["sentence"], fields["understood"]], **quiet)
         page.load(progression.in_language, None, over_time["sentence"], **quiet)
         page.load(models.load_in_background, **quiet)  # not sooner: two cores show the page faster without it
         clock.tick(
             tick, known, [state, known, told, fields["pack"], fields["steps"], over_time["pack"], clock], **quiet
         )
+    with page.route("Reader study", study_reader.PATH, show_in_navbar=False):  # it shows nothing else
+        gr.Navbar(visible=False)
+        gr.HTML('<div class="md-top"><h1>MedDiff</h1></div>', elem_classes="md-header")
+        sit, before, seated = study_reader.build_reader()
+        gr.HTML(f'<div class="md-foot" role="contentinfo">{study_reader.FOOTER}</div>', elem_classes="md-footer-slot")
+        page.load(sit, before, seated, **quiet)
     return page
 
 
@@ -110,43 +147,94 @@ def _state(models: Models) -> str:
     return f'<span class="md-state {kind}" role="status">{html.escape(words)}</span>'
 
 
-def serve(host: str = "127.0.0.1", port: int = 7860) -> None:
-    """Shows the page and stays until it is stopped; the model loads beside it.
+def serve(host: str = "127.0.0.1", port: int = 7860, login: bool = False) -> None:
+    """Shows the page and stays until it is stopped; the model loads beside it. Where accounts exist, everybody logs in.
+
+    Args:
+        login: do not open without accounts.
 
     Raises:
-        MedDiffError: when the port is taken, or vocabulary and settings cannot be read.
+        MedDiffError: when the port is taken, vocabulary, settings or accounts cannot be read, or there is no account where
+            there must be one.
     """
+    behind_login = access.asked_for()
+    if login and not behind_login:
+        raise MedDiffError("Nobody could log in: make an account first, `meddiff users add NAME --role educator`.")
     files = Path(tempfile.mkdtemp(prefix="meddiff-"))  # readable by this user only; gone when the app stops
     atexit.register(shutil.rmtree, files, ignore_errors=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that uploads are removed then too
     os.environ["GRADIO_TEMP_DIR"] = str(files / "page")
     models = Models()
-    page = build(models, files / "cases")
-    page.queue(default_concurrency_limit=8)
+    look: dict[str, Any] = {
+        "theme": theme(),
+        "css": CSS
+        + reading.CSS
+        + study.CSS
+        + study_reader.CSS
+        + "".join(map(viewer.css, VIEWERS))
+        + "".join(map(reading.css, ROOMS)),
+        "max_file_size": f"{settings().max_upload_mb}mb",
+        "ssr_mode": False,
+        "pwa": False,
+        "mcp_server": False,
+        "footer_links": [],
+    }
+
+    def opened() -> None:
+        print(f"MedDiff is open at http://{host}:{port}  ({FOOTER} Stop it with Ctrl+C.)", flush=True)
+        if behind_login:
+            print("Everybody logs in: `meddiff users list` shows who can.", flush=True)
+        elif not _this_computer_only(host):
+            print(OPEN_TO_ALL, flush=True)
+        waiting = threading.Timer(NOBODY_CAME_S, models.load_in_background)
+        waiting.daemon = True
+        waiting.start()
+
     try:
-        page.launch(
-            server_name=host,
-            server_port=port,
-            theme=theme(),
-            css=CSS + reading.CSS + "".join(map(viewer.css, VIEWERS)) + "".join(map(reading.css, ROOMS)),
-            max_file_size=f"{settings().max_upload_mb}mb",
-            share=False,
-            i18n=language.translated(page),
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            footer_links=[],
-            show_error=True,
-            quiet=True,
-            prevent_thread_lock=True,
-            app_kwargs={"middleware": [Middleware(StayHome)], "docs_url": None, "redoc_url": None, "openapi_url": None},
-        )
+        if behind_login:
+            _serve_behind_login(models, files, host, port, look, opened)
+        else:
+            _serve(models, files, host, port, look, opened)
     except OSError as error:
         raise MedDiffError(
             f"The page cannot open on {host}:{port}: the port is taken. Choose another with --port."
         ) from error
-    print(f"MedDiff is open at http://{host}:{port}  ({FOOTER} Stop it with Ctrl+C.)", flush=True)
-    waiting = threading.Timer(NOBODY_CAME_S, models.load_in_background)
-    waiting.daemon = True
-    waiting.start()
+
+
+def _serve(models: Models, files: Path, host: str, port: int, look: dict[str, Any], opened: Callable[[], None]) -> None:
+    page = build(models, files / "cases")
+    page.queue(default_concurrency_limit=AT_ONCE)
+    page.launch(
+        server_name=host,
+        server_port=port,
+        share=False,
+        i18n=language.translated(page),
+        show_error=True,
+        quiet=True,
+        prevent_thread_lock=True,
+        app_kwargs={"middleware": [Middleware(StayHome)], "docs_url": None, "redoc_url": None, "openapi_url": None},
+        **look,
+    )
+    opened()
     page.block_thread()
+
+
+def _serve_behind_login(
+    models: Models, files: Path, host: str, port: int, look: dict[str, Any], opened: Callable[[], None]
+) -> None:
+    from meddiff.teaching.accounts import Role
+    from meddiff.teaching.store import Questions
+
+    questions = Questions()
+    whose = access.whose(questions)
+    pages = {
+        Role.EDUCATOR: build(models, files / "cases", whose),
+        Role.LEARNER: learners.build(files / "cases", whose),
+    }
+    for page in pages.values():
+        page.queue(default_concurrency_limit=AT_ONCE)
+    access.serve(pages, questions, host, port, [Middleware(StayHome)], look, opened)
+
+
+def _this_computer_only(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.") or host == "::1"

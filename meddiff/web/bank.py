@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from meddiff.case import Case, MedDiffError, Plane, Status
 from meddiff.conditions.vocabulary import load_pathologies
-from meddiff.web import pacs, viewer
+from meddiff.web import first_use, pacs, viewer
 from meddiff.web.create import sentence_of
 from meddiff.web.language import say
 from meddiff.web.style import alert, note
@@ -183,6 +183,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         )  # fmt: skip
 
     def fill(*values: Any) -> list[Any]:
+        first_use.load_bank()
         try:
             from meddiff.bank import Bank
 
@@ -309,13 +310,14 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
     def give(*values: Any) -> dict[Any, Any]:
         try:
             from meddiff.bank import Bank
-            from meddiff.bank.archive import export_bank
+            from meddiff.teaching.archive import export_with_questions
+            from meddiff.teaching.store import Questions
 
             path = files / "meddiff-bank.zip"
-            out = export_bank(Bank(), path, asked(*values))
+            out, questions = export_with_questions(Bank(), Questions(), path, asked(*values))
         except (MedDiffError, ValidationError) as error:
             return {carried: alert(sentence_of(error))}
-        words = f"{out.cases} case{'s' if out.cases != 1 else ''} in the file."
+        words = f"{out.cases} case{'s' if out.cases != 1 else ''} in the file, with {len(questions.items)} questions and {len(questions.quizzes)} quizzes."
         if out.on_slices:
             words += f" {out.on_slices} stand on a slice that was given, and show it: give them away only if you may."
         words += "".join(f" Left out: {line}" for line in out.left_out)
@@ -324,13 +326,14 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
     def take(path: str, who: str) -> dict[Any, Any]:
         try:
             from meddiff.bank import Bank
-            from meddiff.bank.archive import import_bank
+            from meddiff.teaching.archive import import_with_questions
+            from meddiff.teaching.store import Questions
 
-            got = import_bank(Bank(), path, who)
+            got, taken = import_with_questions(Bank(), Questions(), path, who)
         except MedDiffError as error:
             return {carried: alert(str(error))}
-        words = f"{len(got.new)} new, {len(got.new_version)} with a new version, {len(got.there)} were there."
-        refused = "".join(f" Refused: {line}." for line in got.refused)
+        words = f"{len(got.new)} new, {len(got.new_version)} with a new version, {len(got.there)} were there. Questions: {taken}."
+        refused = "".join(f" Refused: {line}." for line in (*got.refused, *taken.refused))
         return {carried: alert(words + refused) if refused else note(words)}
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from meddiff.case import MedDiffError
+from meddiff.web import first_use
 
 if TYPE_CHECKING:
     from meddiff.diffusion.checkpoint import PackInfo
@@ -44,6 +45,7 @@ class Models:
         with contextlib.suppress(MedDiffError):  # `state` tells
             self.studio(*DEFAULT)
         with contextlib.suppress(MedDiffError, OSError, ValueError):  # a damaged starter keeps nobody from working
+            first_use.load_bank()
             from meddiff.teaching.starter import take_in_once
 
             take_in_once()

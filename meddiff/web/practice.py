@@ -6,7 +6,7 @@ import html
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from meddiff.case import MaskSpec, MedDiffError
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.teaching.item import ChoiceItem, Item
 from meddiff.teaching.wording import name_of, words_of
-from meddiff.web import reading, viewer
+from meddiff.web import first_use, reading, viewer
 from meddiff.web.charts import days_plot
 from meddiff.web.language import visitor
 from meddiff.web.style import alert, note
@@ -38,6 +38,7 @@ NOTHING_HERE = (
     "There is no question to practise yet. Whoever teaches writes questions from the cases in the bank and approves them, in the "
     "Teach tab or with <code>meddiff items</code>."
 )
+LOST = "MedDiff was started again since this question was shown, and your answer to it is not kept. Load the page again to go on."
 DONE = "Nothing is due now, and there is nothing new."
 CONFIDENCES = [("1 a guess", 1), ("2", 2), ("3", 3), ("4", 4), ("5 certain", 5)]
 ASK = {
@@ -81,6 +82,7 @@ class Desk:
     begun: float = 0.0
     token: str = ""
     answered: bool = False
+    not_shown: set[str] = field(default_factory=set)  # ids of questions whose pictures are gone or damaged
 
 
 # ---------------------------------------------------------------- words
@@ -196,13 +198,13 @@ def next_of(desk: Desk, questions: Questions) -> tuple[Item | None, str]:
     if desk.quiz:
         sheet = sit(questions, desk.learner, desk.quiz)
         desk.quiz_version = sheet.quiz.version
-        left = [item for item in sheet.items if item.id not in sheet.answered]
+        left = [item for item in sheet.items if item.id not in sheet.answered and item.id not in desk.not_shown]
         if not left:
             return None, result_of(questions, desk)
         limit = f", until {sheet.ends[11:16]} UTC" if sheet.ends else ""
         return left[0], f"{sheet.quiz.title}: question {len(sheet.items) - len(left) + 1} of {len(sheet.items)}{limit}"
     desk.quiz_version = None
-    turn = next_turn(questions, desk.learner, language=visitor())
+    turn = next_turn(questions, desk.learner, without=desk.not_shown, language=visitor())
     ahead = outlook(questions, desk.learner, language=visitor())
     if turn is None:
         if ahead.next_due:
@@ -283,10 +285,14 @@ def scored_of(item: Item, said: dict[str, Any], cases: Sequence[SealedCase]) -> 
 # ---------------------------------------------------------------- the tab
 
 
-def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
-    """Places the tab and wires it; returns what opens it, with its inputs and outputs, for when the tab is chosen."""
+def build(files: Path, whose: Callable[[gr.Request], str] | None = None) -> tuple[Any, list[Any], list[Any]]:
+    """Places the tab and wires it; returns what opens it, with its inputs and outputs, for when the tab is chosen.
+
+    Args:
+        whose: where people log in, the pseudonym of whoever sent an event: no other is taken then, whatever a browser says.
+    """
     desk = gr.State(Desk())
-    code = gr.BrowserState("", storage_key="meddiff-learner", secret="meddiff")
+    code = gr.State("") if whose else gr.BrowserState("", storage_key="meddiff-learner", secret="meddiff")
     with gr.Column(elem_classes="md-practice"):
         notice = gr.HTML(elem_id="md-practice-notice")
         with gr.Column(elem_classes="md-card", visible=False) as gate:
@@ -346,9 +352,26 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         desk, code, notice, gate, what, floor, room, stem, *asked, answer, told, words_back, key, own, progress, who, *view.outputs,
     ]  # fmt: skip
 
+    def at_own_desk(act: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
+        """An event at the desk of whoever sent it."""
+
+        def told_of(desk_now: Desk, request: gr.Request, *values: Any) -> dict[Any, Any]:
+            try:
+                learner = whose(request) if whose else desk_now.learner
+            except MedDiffError as error:
+                return {notice: alert(str(error))}
+            return act(desk_now if desk_now.learner == learner else Desk(learner=learner), *values)
+
+        return told_of
+
     def outside(words_told: str = "") -> dict[Any, Any]:
         """Updates for somebody without a code."""
-        return {desk: Desk(), notice: words_told, gate: gr.update(visible=True), **_hidden(what, floor, key, own)}
+        return {
+            desk: Desk(),
+            notice: words_told,
+            gate: gr.update(visible=whose is None),
+            **_hidden(what, floor, key, own),
+        }
 
     def put(desk_now: Desk, questions: Questions) -> dict[Any, Any]:
         """Updates that put the next question before a learner."""
@@ -358,10 +381,17 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         here |= {progress: progress_of(progress_now(questions, desk_now.learner))}
         here |= {who: f'<p class="md-hint">Your code: <b>{html.escape(desk_now.learner)}</b></p>'}
         here |= {what: gr.update(visible=True, choices=to_do(questions), value=desk_now.quiz)}
-        item, left = next_of(desk_now, questions)
-        if item is None:
-            return {**here, notice: left, **_hidden(floor, key)}
-        desk_now.cases, pictures = pictures_of(item)
+        left_out = ""
+        while True:
+            item, left = next_of(desk_now, questions)
+            if item is None:
+                return {**here, notice: left_out + left, **_hidden(floor, key)}
+            try:
+                desk_now.cases, pictures = pictures_of(item)
+                break
+            except MedDiffError:  # whoever teaches is told in Teach
+                desk_now.not_shown.add(item.id)
+                left_out = note(f"{item.id} is left out: its picture cannot be shown. Tell whoever teaches.")
         desk_now.item, desk_now.begun, desk_now.answered = item, time.monotonic(), False
         desk_now.token = secrets.token_hex(12)
         kind = item.kind.value
@@ -371,7 +401,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         ]
         return {
             **here,
-            notice: "",
+            notice: left_out,
             floor: gr.update(visible=True),
             key: gr.update(visible=False),
             told: gr.update(visible=False),
@@ -388,6 +418,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
     def opened(desk_now: Desk, kept: str) -> dict[Any, Any]:
         """The tab was chosen: go on where this browser's learner was."""
+        first_use.load_bank()
         learner = desk_now.learner or kept
         if not learner:
             return outside()
@@ -402,7 +433,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                 return {desk: desk_now}  # the feedback stays until they go on
             return put(desk_now, questions)
         except MedDiffError as error:
-            return outside("" if not desk_now.learner else alert(str(error)))
+            return outside(alert(str(error)) if desk_now.learner else "")
 
     def joined() -> dict[Any, Any]:
         try:
@@ -428,7 +459,9 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
     def answered(desk_now: Desk, *values: Any) -> dict[Any, Any]:
         """Scores, keeps and explains an answer."""
-        if desk_now.item is None or desk_now.answered:
+        if desk_now.item is None:
+            return {notice: alert(LOST)}
+        if desk_now.answered:
             return {desk: desk_now}
         try:
             return _answered(
@@ -516,19 +549,21 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             gone = erase_learner(Questions(), desk_now.learner)
         except MedDiffError as error:
             return {notice: alert(str(error))}
-        return {code: "", **outside(note(f"All of {desk_now.learner} is erased: {gone.answers} answers."))}
+        anew = " Load the page again to begin anew." if whose else ""
+        return {code: "", **outside(note(f"All of {desk_now.learner} is erased: {gone.answers} answers.{anew}"))}
 
     private: dict[str, Any] = {"api_visibility": "private"}
     quiet: dict[str, Any] = {"show_progress": "hidden", **private}
-    join.click(joined, None, outputs, **quiet)
-    enter.click(entered, mine, outputs, **quiet)
-    answer.click(answered, [desk, *asked], outputs, show_progress="hidden", **private)
-    what.input(switched, [desk, what], outputs, **quiet)
-    again.click(next_one, desk, outputs, **quiet)
-    export.click(give, desk, [given, notice], **quiet).then(None, given, js=viewer.SAVE_JS)
-    erase.click(erased, [desk, sure_erase], outputs, **quiet)
+    if whose is None:
+        join.click(joined, None, outputs, **quiet)
+        enter.click(entered, mine, outputs, **quiet)
+    answer.click(at_own_desk(answered), [desk, *asked], outputs, show_progress="hidden", **private)
+    what.input(at_own_desk(switched), [desk, what], outputs, **quiet)
+    again.click(at_own_desk(next_one), desk, outputs, **quiet)
+    export.click(at_own_desk(give), desk, [given, notice], **quiet).then(None, given, js=viewer.SAVE_JS)
+    erase.click(at_own_desk(erased), [desk, sure_erase], outputs, **quiet)
     view.wire(desk, _case_of, files)
-    return opened, [desk, code], outputs
+    return at_own_desk(opened), [desk, code], outputs
 
 
 def _case_of(desk: Desk) -> SealedCase | None:

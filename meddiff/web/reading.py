@@ -231,6 +231,24 @@ def shown(
     return f'<div class="md-reading{" spot" if spot else ""}">{"".join(figures)}</div>'
 
 
+def unnamed(pictures: Sequence[bytes], captions: Sequence[str] = ()) -> str:
+    """PNG pictures as HTML that says nothing of what they are: of a reader study.
+
+    Args:
+        captions: default none.
+    """
+    words = captions or [""] * len(pictures)
+    figures = []
+    for data, word in zip(pictures, words, strict=True):
+        caption = f"<figcaption>{escape(word)}</figcaption>" if word else ""
+        source = base64.b64encode(data).decode()
+        figures.append(
+            f'<figure><div class="pane"><img alt="{f"Picture {escape(word)}".strip()}" draggable="false" '
+            f'src="data:image/png;base64,{source}"></div>{caption}</figure>'
+        )
+    return f'<div class="md-reading">{"".join(figures)}</div>'
+
+
 def path_of(mask: np.ndarray) -> str:
     """An outline bool [H, W] as an SVG path in pixels."""
     import numpy as np

@@ -54,9 +54,13 @@ footer { display: none !important; }
 .md-top h1 { font-size: 1.45rem; font-weight: 650; margin: 0; letter-spacing: -.01em; }
 .md-top p { margin: 0; color: var(--body-text-color-subdued); flex: 1 1 260px; }
 #md-state { display: flex; justify-content: flex-end; align-items: center; }
-#md-bank, #md-bank *, #md-teach-list, #md-teach-list *, #md-teach-choices * { font-family: inherit !important; }
-#md-bank [role=gridcell], #md-teach-list [role=gridcell] { cursor: pointer; }
-:is(#md-bank, #md-teach-list) :is(.selection-button, .cell-menu-button) { display: none !important; }
+#md-bank, #md-bank *, #md-teach-list, #md-teach-list *, #md-teach-choices *, .md-list, .md-list * { font-family: inherit !important; }
+:is(#md-bank, #md-teach-list, .md-list) [role=gridcell] { cursor: pointer; }
+:is(#md-bank, #md-teach-list, .md-list) :is(.selection-button, .cell-menu-button) { display: none !important; }
+#md-account { display: flex; justify-content: flex-end; align-items: center; }
+.md-account { display: inline-flex; align-items: center; gap: 10px; font-size: .9rem; margin: 0; }
+.md-account span { color: var(--body-text-color-subdued); overflow-wrap: anywhere; }
+.md-account button { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: 3px 10px; cursor: pointer; white-space: nowrap; }
 .md-state { display: inline-flex; align-items: center; gap: 8px; font-size: .9rem; color: var(--body-text-color-subdued); }
 .md-state::before { content: ""; width: 10px; height: 10px; border-radius: 50%; background: #d9a520; flex: none; }
 .md-state.ready::before { background: #2e9e6b; }
@@ -155,6 +159,12 @@ footer { display: none !important; }
 .md-days line { stroke: var(--body-text-color-subdued); }
 .md-days .all { fill: #94a3b8; opacity: .45; }
 .md-days .right { fill: #2b8f81; }
+#md-stats-change [role=gridcell] * { white-space: pre-line; }
+.md-plots { display: flex; flex-wrap: wrap; gap: 12px; }
+.md-plots figure { flex: 1 1 280px; margin: 0; min-width: 0; } .md-plots figcaption { font-size: .88rem; color: var(--body-text-color-subdued); }
+.md-plot { display: block; width: 100%; max-width: 440px; height: auto; }
+.md-limits { list-style: disc; margin: 8px 0 0 18px; }
+.md-question .md-unsure { margin: 6px 0; }
 .md-question .stem { font-size: 1.08rem; font-weight: 600; margin: 4px 0; }
 @media (max-width: 760px) { .md-keys { display: none; } }
 .md-feedback .md-badge.accepted { background: #d1fae5; color: #065f46; padding: 1px 10px; border-radius: 999px; }
@@ -200,11 +210,12 @@ footer { display: none !important; }
 
 @media (max-width: 640px) {
   .gradio-container { padding-left: 8px !important; padding-right: 8px !important; }
-  .md-header { display: block !important; } #md-state { justify-content: flex-start; }
+  .md-header { display: block !important; } #md-state, #md-account { justify-content: flex-start; }
   .md-card .md-table { font-size: .84rem !important; }
   .md-card .md-table :is(td, th) { padding-right: 6px !important; }
   .md-card table.md-visits { font-size: .69rem !important; }
   .md-card .md-visits :is(td, th) { padding-right: 3px !important; font-size: inherit !important; }
+  .md-list .cell-wrap { padding: 6px 2px !important; } .md-list .cell-wrap * { font-size: .76rem !important; }
   .md-empty { min-height: 220px; }
   .md-stage::before, .md-stage::after { font-size: .72rem; padding: 2px 6px; }
   .md-tools input[type=range] { width: 44vw; }

@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from meddiff.case import MedDiffError
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.teaching.item import ChoiceItem, Item, LocaliseItem, OrderItem, SizeItem, read_item
-from meddiff.web import reading, viewer
+from meddiff.web import first_use, more, reading, statistics, study, viewer
 from meddiff.web.create import sentence_of
 from meddiff.web.language import visitor
+from meddiff.web.models import Models
 from meddiff.web.practice import pictures_of
 from meddiff.web.style import alert, note
 
@@ -90,11 +91,15 @@ def answer_of(item: Item) -> str:
     )
 
 
-def faults_of(item: Item) -> str:
-    """What an educator should look at before approving, as HTML."""
+def faults_of(item: Item, of_cases: Sequence[str] = ()) -> str:
+    """What an educator should look at before approving, as HTML.
+
+    Args:
+        of_cases: why its cases must not be shown.
+    """
     from meddiff.teaching.quality import faults
 
-    found = faults(item)
+    found = [*of_cases, *faults(item)]
     if not found:
         return '<p class="md-hint">No fault was found in its form: clue words, length, duplicates, feedback.</p>'
     return "".join(f'<div class="md-alert">{html.escape(fault)}</div>' for fault in found)
@@ -113,6 +118,11 @@ def blueprint_table(table: BlueprintTable) -> str:
         if table.waiting
         else ""
     )
+    held = (
+        f"<tr><td>Held back</td><td>{html.escape(', '.join(table.held_back))}: a case was deleted or rejected, learners do not see them</td></tr>"
+        if table.held_back
+        else ""
+    )
     twice = (
         f"<tr><td>Shown twice</td><td>{html.escape(', '.join(table.repeated_cases))}: the feedback of one gives away the other</td></tr>"
         if table.repeated_cases
@@ -122,7 +132,19 @@ def blueprint_table(table: BlueprintTable) -> str:
         '<div class="md-scroll"><table class="md-table"><tbody>'
         f"<tr><td>Questions</td><td>{table.items}, about {table.minutes:.0f} minutes, {table.normal_share:.0%} normal</td></tr>"
         f"{row('Diseases', table.pathologies, {key: disease.name for key, disease in diseases.items()})}"
-        f"{row('Kinds', table.kinds, KINDS)}{row('Difficulty', table.difficulties, {})}{wait}{twice}</tbody></table></div>"
+        f"{row('Kinds', table.kinds, KINDS)}{row('Difficulty', table.difficulties, {})}{wait}{held}{twice}</tbody></table></div>"
+    )
+
+
+def held_back_words(ids: Sequence[str]) -> str:
+    """That learners do not see approved questions because of their cases, as HTML."""
+    if not ids:
+        return ""
+    shown = ", ".join(ids[:5]) + (" and others" if len(ids) > 5 else "")
+    are = "question is" if len(ids) == 1 else "questions are"
+    return alert(
+        f"{len(ids)} approved {are} not shown to learners, because a case was deleted or rejected in the Case bank: {shown}. "
+        "Search for the id, and retire the question or bring the case back."
     )
 
 
@@ -168,13 +190,13 @@ def edited(item: Item, stem: str, feedback: str, points: str, choices: Sequence[
 # ---------------------------------------------------------------- the tab
 
 
-def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
+def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
     """Places the tab and wires it; returns what fills its list, with inputs and outputs, for when the tab is chosen."""
     desk = gr.State(Desk())
     diseases = [(disease.name, key) for key, disease in load_pathologies().items()]
     kinds = [(name, key) for key, name in KINDS.items()]
-    with gr.Tabs():
-        with gr.Tab("Questions"), gr.Row(equal_height=False):
+    with gr.Tabs() as parts:
+        with gr.Tab("Questions", id="questions"), gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320), gr.Column(elem_classes="md-card"):
                 gr.HTML("<h2>Questions</h2>")
                 write = gr.Button("Write questions from the bank's cases", elem_id="md-teach-write")
@@ -200,7 +222,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                             who = gr.Textbox(label="Your name", max_length=200, min_width=120, elem_id="md-teach-who")
                             approve = gr.Button("Approve", variant="primary", min_width=100, elem_id="md-teach-approve")
                             retire = gr.Button("Retire", min_width=100, elem_id="md-teach-retire")
-                    with gr.Accordion("Edit this question", open=False, elem_id="md-teach-edit"):
+                    with gr.Accordion("Edit this question", open=False, elem_id="md-teach-edit") as change:
                         stem = gr.Textbox(label="Question", lines=2, elem_id="md-teach-stem")
                         choices = gr.Dataframe(
                             headers=["Right", "Answer", "Feedback to who chooses it"], datatype=["bool", "str", "str"], interactive=True,
@@ -241,6 +263,8 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                         minutes = gr.Number(0, label="Minutes (0: no limit)", minimum=0, precision=0, min_width=110)
                     pick = gr.Button("Pick the questions", variant="primary", elem_id="md-quiz-pick")
                     quiz_notice = gr.HTML(elem_id="md-quiz-notice")
+                    with gr.Accordion("Make more cases at this difficulty", open=False, visible=False) as too_few:
+                        wanting = more.build(models, "md-quiz-more")
                 with gr.Column(elem_classes="md-card"):
                     gr.HTML("<h2>Kept quizzes</h2>")
                     kept = gr.Dropdown([], label="Quiz", elem_id="md-quiz-kept")
@@ -261,9 +285,14 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                     page_of = gr.Slider(1, 2, 1, step=1, label="Question", elem_id="md-quiz-page")
                     preview_room = reading.build("md-quiz-room")
                     preview = gr.HTML(elem_id="md-quiz-preview")
+        with gr.Tab("Statistics") as figures_tab:
+            figures = statistics.build(models, files, KINDS)
+        with gr.Tab("Reader study") as study_tab:
+            list_studies, wanted_of_them, studies_listed = study.build(files)
 
     filters = [text, state, kind, disease]
     of_item = [desk, notice, bench, room, shown, faults, stem, choices, number, feedback, points]
+    short = [too_few, *wanting.fields, wanting.told]
     of_quiz = [desk, quiz_notice, sheet, told, cover, keep, page_of, preview_room, preview, kept]
 
     def store() -> Questions:
@@ -277,6 +306,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
     # ------------------------------------------------------------ questions
 
     def filled(desk_now: Desk, *wanted: Any) -> dict[Any, Any]:
+        first_use.load_bank()
         try:
             from meddiff.teaching.export import FORMATS
 
@@ -305,7 +335,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         hint = f"{found.total} questions.{more}" if found.total else EMPTY
         return {
             desk: desk_now,
-            notice: f'<p class="md-hint">{hint}</p>',
+            notice: f'<p class="md-hint">{hint}</p>{held_back_words(store().held_back())}',
             table: [line_of(item) for item in found.items],
         }
 
@@ -342,9 +372,20 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
     def placed(desk_now: Desk, item: Item) -> dict[Any, Any]:
         """Updates that put a question on the bench."""
+        from meddiff.bank import Bank
+        from meddiff.teaching.approval import fault_of
+
         desk_now.item = item
-        cases, pictures = pictures_of(item)
-        outlines = [case.mask if role == "case" else None for case, (_, role) in zip(cases, item.shown, strict=True)]
+        bank = Bank()
+        of_cases = [f"The question cannot be approved: {why}" for case in item.cases if (why := fault_of(bank, case))]
+        try:
+            cases, pictures = pictures_of(item)
+            outlines = [
+                case.mask if role == "case" else None for case, (_, role) in zip(cases, item.shown, strict=True)
+            ]
+            view = reading.shown(pictures, outlines)
+        except MedDiffError:  # a case that is gone or damaged, as `of_cases` says: the question can still be retired
+            view = ""
         rows = (
             [[n == item.key, c.text, c.feedback] for n, c in enumerate(item.choices)]
             if isinstance(item, ChoiceItem)
@@ -357,9 +398,9 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
         return {
             desk: desk_now,
             bench: gr.update(visible=True),
-            room: reading.shown(pictures, outlines),
+            room: view,
             shown: answer_of(item),
-            faults: faults_of(item),
+            faults: faults_of(item, of_cases),
             stem: item.stem,
             choices: gr.update(value=rows, visible=bool(rows)),
             number: gr.update(value=value, label=words, visible=value is not None),
@@ -375,7 +416,10 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                 questions = store()
                 item = desk_now.item
                 if what == "approve":
-                    item = questions.approve(item.id, name or "", item.version)
+                    from meddiff.bank import Bank
+                    from meddiff.teaching.approval import approve as let_see
+
+                    (item,) = let_see(questions, Bank(), [item.id], name or "", item.version)
                 else:
                     item = questions.retire(item.id, name or "")
                 return {
@@ -404,6 +448,14 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             }
         except (MedDiffError, ValidationError) as error:
             return complain(notice, error)
+
+    def brought(desk_now: Desk, looked_at: statistics.Desk) -> dict[Any, Any]:
+        """Brings a question from the statistics to the bench."""
+        try:
+            updates = placed(desk_now, store().item(looked_at.item))
+            return {**updates, parts: gr.Tabs(selected="questions"), change: gr.update(open=True)}
+        except MedDiffError as error:
+            return {parts: gr.Tabs(selected="questions"), **complain(notice, error)}
 
     # ------------------------------------------------------------ quizzes
 
@@ -440,10 +492,13 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             return {}
         ids = desk_now.quiz.items
         item = store().items([ids[min(int(which), len(ids)) - 1]])[0]
-        _, pictures = pictures_of(item)
+        try:
+            view = reading.shown(pictures_of(item)[1])
+        except MedDiffError as error:
+            return {preview_room: "", preview: alert(f"Learners do not see {item.id}: {error}")}
         listed_choices = "".join(f"<li>{html.escape(choice.text)}</li>" for choice in getattr(item, "choices", ()))
         return {
-            preview_room: reading.shown(pictures),
+            preview_room: view,
             preview: f'<div class="md-card md-question" translate="no"><p class="stem">{html.escape(item.stem)}</p><ol>{listed_choices}</ol></div>',
         }
 
@@ -459,9 +514,18 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                 difficulty_from=None if any_difficulty else low, difficulty_to=None if any_difficulty else high,
                 settings=QuizSettings(shuffle=mixed, seconds=int(limit) * 60 if limit else None),
             )  # fmt: skip
-            return on_sheet(desk_now, build_quiz(store(), wishes, int(seed_now or 0)), False)
+            quiz = build_quiz(store(), wishes, int(seed_now or 0))
+            return {**on_sheet(desk_now, quiz, False), too_few: gr.update(visible=False)}
         except (MedDiffError, ValidationError) as error:
-            return complain(quiz_notice, error)
+            return {
+                **complain(quiz_notice, error),
+                too_few: gr.update(visible=isinstance(error, MedDiffError), open=True),
+                wanting.diseases: list(diseases_now),
+                wanting.easiest: low,
+                wanting.hardest: high,
+                wanting.number: min(int(number_now or 1), 50),
+                wanting.told: "",
+            }
 
     def kept_now(desk_now: Desk, name: str) -> dict[Any, Any]:
         if desk_now.quiz is None:
@@ -517,11 +581,14 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             from meddiff.bank import Bank
             from meddiff.teaching.export import export_quiz
 
-            items = store().items(desk_now.quiz.items)
+            held_back = set(store().held_back())
+            left_out = [item for item in desk_now.quiz.items if item in held_back]
+            items = store().items([item for item in desk_now.quiz.items if item not in held_back])
+            words = f"Left out, since a case was deleted or rejected: {', '.join(left_out)}." if left_out else ""
             folder = files / "quizzes" / secrets.token_hex(8)
             return {
                 taken: str(export_quiz(desk_now.quiz.title, items, Bank().open, folder, format_now)),
-                quiz_notice: "",
+                quiz_notice: note(words) if words else "",
             }
         except MedDiffError as error:
             return {taken: None, **complain(quiz_notice, error)}
@@ -529,15 +596,18 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
     private: dict[str, Any] = {"api_visibility": "private"}
     quiet: dict[str, Any] = {"show_progress": "hidden", **private}
     lists = [desk, notice, table]
+    study_tab.select(list_studies, wanted_of_them, studies_listed, **quiet)
     for component in (text, state, kind, disease):
         component.change(relisted, [desk, *filters], lists, **quiet)
     write.click(written, [desk, *filters], lists, show_progress="full", show_progress_on=notice, **private)
     table.select(chosen, desk, of_item, **quiet)
     approve.click(decide("approve"), [desk, who, *filters], [*of_item, table], **quiet)
     retire.click(decide("retire"), [desk, who, *filters], [*of_item, table], **quiet)
+    figures.edit.click(brought, [desk, figures.desk], [*of_item, parts, change], **quiet)
+    figures_tab.select(figures.fill, figures.inputs, figures.outputs, **quiet)
     save.click(saved, [desk, who, stem, choices, number, feedback, points, *filters], [*of_item, table], **quiet)
     wishes_of = [title, count, normals, seed, wished, of_kind, easiest, hardest, shuffle, minutes]
-    pick.click(picked, [desk, *wishes_of], of_quiz, **quiet)
+    pick.click(picked, [desk, *wishes_of], [*of_quiz, *short], **quiet)
     keep.click(kept_now, [desk, who], of_quiz, **quiet)
     kept.input(opened, [desk, kept], of_quiz, **quiet)
     copy.click(copied, [desk, kept, who], of_quiz, **quiet)

@@ -234,3 +234,15 @@ def test_only_a_version_that_was_approved_is_marked_so(questions):
         lambda session: session.execute(select(ItemVersionRow.number, ItemVersionRow.approved != "")).all()
     )
     assert sorted(map(tuple, rows)) == [(1, True), (2, False)]
+
+
+def test_a_store_of_the_first_layout_learns_which_cases_its_items_show(tmp_path):
+    from sqlalchemy import text
+
+    (item,) = approve(Questions(tmp_path), [made(1)])
+    with Questions(tmp_path).engine.connect().execution_options(writes=True) as connection, connection.begin():
+        connection.execute(text("DROP TABLE item_cases"))
+        connection.execute(text("DELETE FROM teaching_schema"))
+        connection.execute(text("INSERT INTO teaching_schema VALUES (1)"))
+    with Questions(tmp_path).engine.connect() as connection:
+        assert connection.execute(text("SELECT * FROM item_cases")).all() == [(item.id, item.cases[0])]

@@ -8,12 +8,16 @@ import pytest
 
 from meddiff.case import MedDiffError
 from meddiff.teaching.study import (
+    Decision,
+    Design,
     Plan,
     Question,
     Reading,
     Source,
     assignment,
     check_reading,
+    check_together,
+    flagged_cases,
     make_plan,
     suspended_cases,
 )
@@ -213,3 +217,82 @@ def test_plans_and_readings_survive_json():
 def test_another_seed_is_another_study():
     assert paired(seed=1).id != paired(seed=2).id
     assert set(arm_of(paired(seed=1))).isdisjoint(arm_of(paired(seed=2)))
+
+
+# ------------------------------------------------------------ decisions
+
+
+def test_a_decision_stands_until_two_others_flag_the_case():
+    plan = paired()
+    picture = plan.arms[0].pictures[0]
+    said = [reading(who, picture.id, red_alert=True, alert_reason="no midline") for who in ("anna", "ben")]
+    shown = Decision(case=picture.case, shown=True, who="Eve", why="it is a variant", heard=("anna", "ben"))
+    assert suspended_cases(plan, said) == (picture.case,) and suspended_cases(plan, said, [shown]) == ()
+    said.append(reading("chen", picture.id, red_alert=True))
+    assert suspended_cases(plan, said, [shown]) == ()
+    said.append(reading("dora", picture.id, red_alert=True))
+    assert suspended_cases(plan, said, [shown]) == (picture.case,)
+    out = shown.model_copy(update={"shown": False})
+    assert suspended_cases(plan, said[:1], [shown, out]) == (picture.case,)
+    (found,) = flagged_cases(plan, said[:1], [out])
+    assert found.said == (("anna", picture.id, "no midline"),) and found.decision == out
+
+
+# ------------------------------------------------------------ pairs
+
+
+def in_pairs(cases: int = 8, **more) -> Plan:
+    labels = [f"pair {n}" for n in range(cases)]
+    return plan_of({"real": (Source.REAL, labels), "made": (Source.SYNTHETIC, labels)}, design=Design.PAIRS, **more)
+
+
+def test_plans_of_single_pictures_are_named_as_they_were_before_there_were_pairs():
+    plan = unpaired(cases=2)
+    assert plan.id == "RS-f8552106ff9f"
+    assert plan.digest() == "8a0d60ced31ac9a85d7fc126ad1a6c00b47bd9a63ce13a7a672141c2fd7c1009"
+
+
+def test_pairs_come_together_in_an_order_and_with_sides_of_the_readers_own():
+    plan = in_pairs()
+    cases, arms = case_of(plan), arm_of(plan)
+    orders, lefts = set(), Counter()
+    for reader in plan.readers:
+        given = assignment(plan, reader)
+        pairs = list(zip(given.pictures[::2], given.pictures[1::2], strict=True))
+        assert given.design is Design.PAIRS and given.breaks == () and len({cases[one] for one, _ in pairs}) == 8
+        assert all(cases[one] == cases[other] for one, other in pairs)
+        assert sum(arms[one] == "real" for one, _ in pairs) == 4
+        orders.add(tuple(cases[one] for one, _ in pairs))
+        lefts.update(cases[one] for one, _ in pairs if arms[one] == "real")
+    assert len(orders) == len(plan.readers) and len(set(lefts.values())) > 1
+
+
+def test_of_a_pair_exactly_one_is_suspected_with_one_confidence():
+    plan = in_pairs(cases=2)
+    one, other = (next(p.id for p in arm.pictures if p.case == "RC-0000") for arm in plan.arms)
+    third = next(p.id for p in plan.arms[0].pictures if p.case == "RC-0001")
+    said = [reading("anna", one), reading("anna", other, ai_suspected=True)]
+    check_together(plan, said)
+    for wrong in (
+        said[:1],
+        [said[0], said[0]],
+        [said[0], reading("anna", other)],
+        [said[0], reading("ben", other, ai_suspected=True)],
+        [said[0], reading("anna", other, ai_suspected=True, confidence=5)],
+        [reading("anna", third), said[1]],
+    ):
+        with pytest.raises(MedDiffError, match="record both pictures of a pair together"):
+            check_together(plan, wrong)
+
+
+def test_what_cannot_be_shown_in_pairs_is_refused_in_words():
+    pair = {"real": (Source.REAL, ["1", "2"]), "made": (Source.SYNTHETIC, ["1", "2"])}
+    for arms, words in (
+        ({**pair, "more": (Source.SYNTHETIC, ["1", "2"])}, "pairs take two arms"),
+        ({**pair, "real": (Source.PROCESSED, ["1", "2"])}, "pairs take two arms"),
+        ({**pair, "made": (Source.SYNTHETIC, ["1", "3"])}, "the same cases"),
+    ):
+        with pytest.raises(MedDiffError, match=words):
+            plan_of(arms, design=Design.PAIRS)
+    with pytest.raises(MedDiffError, match="choose at least one"):
+        plan_of(pair, questions=())

@@ -9,8 +9,17 @@ import pytest
 from scipy.stats import mannwhitneyu, norm
 
 from meddiff.case import MedDiffError
-from meddiff.teaching.study import Question, Source
-from meddiff.teaching.study_analysis import COLUMNS, analyse, cohen_kappa, csv_text, fleiss_kappa, holm, imrmc_text
+from meddiff.teaching.study import Design, Question, Source
+from meddiff.teaching.study_analysis import (
+    COLUMNS,
+    alphas,
+    analyse,
+    cohen_kappa,
+    csv_text,
+    fleiss_kappa,
+    holm,
+    imrmc_text,
+)
 from tests.teaching.study_support import (
     READERS,
     arm_of,
@@ -230,6 +239,36 @@ def test_two_readers_have_cohens_kappa_and_gaps_are_borne():
     assert found["Cohen's kappa"].value == pytest.approx(found["Krippendorff's alpha, nominal"].value, abs=0.05)
 
 
+@pytest.mark.parametrize(("level", "domain"), [("ordinal", np.arange(1, 6)), ("nominal", np.array([0, 1]))])
+def test_weighted_alpha_is_the_librarys_and_a_weight_of_two_is_a_picture_twice(level, domain):
+    from krippendorff import alpha
+
+    rng = np.random.default_rng(5)
+    values = rng.choice(domain, (4, 15)).astype(float)
+    values[rng.random(values.shape) < 0.3] = np.nan
+    weight = np.ones((2, 15))
+    weight[1, 3:6] = 2, 0, 2
+    twice = np.repeat(values, weight[1].astype(int), axis=1)
+    expected = [
+        alpha(reliability_data=data, value_domain=domain, level_of_measurement=level) for data in (values, twice)
+    ]
+    assert alphas(values, domain, level, weight) == pytest.approx(expected)
+
+
+def test_intervals_of_agreement_hold_the_value_and_shrink_with_pictures():
+    few, many = (
+        analyse(plan, readings_of(plan, separated(1)), resamples=300).agreement
+        for plan in (unpaired(cases=8), unpaired(cases=80))
+    )
+    widths = {}
+    for row in (*few, *many):
+        if row.question == "ai suspected":
+            low, high = row.interval
+            assert low < row.value < high
+            widths.setdefault(row.method, []).append(high - low)
+    assert len(widths) == 2 and all(small > 1.5 * large for small, large in widths.values())
+
+
 def test_kappas_are_those_of_worked_examples():
     yes_yes, yes_no, no_yes, no_no = 20, 5, 10, 15  # Wikipedia, Cohen's kappa: 0.4
     one = [1] * (yes_yes + yes_no) + [0] * (no_yes + no_no)
@@ -336,3 +375,24 @@ def test_the_table_has_a_line_a_reading_with_its_arm():
     assert tuple(rows[0]) == COLUMNS and len(rows) == 24
     assert all((row["suspicion"] == "4") == (row["arm"] == "made") and row["visibility"] == "" for row in rows)
     assert {row["case"] for row in rows} == {p.case for arm in plan.arms for p in arm.pictures}
+
+
+# ------------------------------------------------------------ pairs shown side by side
+
+
+def test_the_share_of_right_choices_is_found_in_pairs_and_iMRMC_is_refused():
+    labels = [f"pair {n}" for n in range(40)]
+    plan = plan_of({"real": (Source.REAL, labels), "made": (Source.SYNTHETIC, labels)}, design=Design.PAIRS)
+    rng = np.random.default_rng(1)
+    said = []
+    for who in plan.readers:
+        for one, other in zip(*(sorted(arm.pictures, key=lambda p: p.case) for arm in plan.arms), strict=True):
+            right = bool(rng.random() < 0.8)
+            said += [reading(who, one.id, ai_suspected=not right), reading(who, other.id, ai_suspected=right)]
+    result = analyse(plan, said, resamples=300)
+    (found,) = result.detection
+    assert found.afc2_of == "pairs shown side by side" and found.curve == () and found.auc == found.afc2
+    low, high = found.afc2_interval
+    assert 0.7 < low < found.afc2 < high < 0.9 and result.comparisons == ()
+    with pytest.raises(MedDiffError, match="shows pairs, and iMRMC takes scores of single pictures"):
+        imrmc_text(plan, said)

@@ -11,7 +11,9 @@ from meddiff.case import MedDiffError
 from meddiff.settings import settings
 from meddiff.teaching.study_commands import add_parsers, read_pictures, read_readings, run
 from meddiff.teaching.study_store import StudyStore
+from tests.exchange.dicom_support import case_of
 from tests.teaching.study_support import arm_of, readings_of, separated
+from tests.teaching.test_study_pictures import real_files
 
 
 @pytest.fixture
@@ -125,3 +127,39 @@ def test_a_table_that_is_wrong_is_told_where(house, table, words):
     (house / "bad.csv").write_text(table)
     with pytest.raises(MedDiffError, match=words):
         read_pictures(house / "bad.csv")
+
+
+def test_a_study_of_the_bank_and_files_is_planned_in_pairs_read_decided_on_and_found_again(house, capsys):
+    from meddiff.bank import Bank
+
+    sealed = case_of()
+    Bank().keep(sealed)
+    (path,) = real_files(house, 1)
+    (house / "pairs.csv").write_text(
+        f"arm,source,case,file\nreal,real,1,{path.name}\nmade,synthetic,1,{sealed.case.id} twin\n"
+    )
+    meddiff_study("plan", house / "pairs.csv", "--title", "Which?", "--readers", "anna", "ben", "chen", "--pairs")
+    told = capsys.readouterr().out
+    study = told.split()[0]
+    assert f"readers read at /read-study?study={study}" in told and "256 pixels" in told
+    meddiff_study("assign", study, "anna")
+    left, right = capsys.readouterr().out.split()
+    head = "reader,picture,ai_suspected,confidence,red_alert,seconds,ai_reason,alert_reason\n"
+    lines = "".join(
+        f"{who},{left},yes,4,true,9,too smooth,no skull\n{who},{right},no,4,,9,,\n" for who in ("anna", "ben")
+    )
+    (house / "r.csv").write_text(head + lines)
+    meddiff_study("record", study, house / "r.csv")
+    assert "4 readings recorded" in capsys.readouterr().out
+    meddiff_study("alerts", study)
+    told = capsys.readouterr().out
+    assert told.startswith("RC-0000  suspended") and f"anna on {left}" in told and "no skull" in told
+    meddiff_study("decide", study, "RC-0000", "show", "--who", "Eve", "--why", "a variant")
+    meddiff_study("assign", study, "chen")
+    assert left in capsys.readouterr().out
+    meddiff_study("analyse", study, "--resamples", "100")
+    assert "of pairs shown side by side" in capsys.readouterr().out
+    (house / "moved").mkdir()
+    path.rename(house / "moved" / "other.png")
+    meddiff_study("pictures", study, house / "moved")
+    assert "1 pictures found, 0 missing" in capsys.readouterr().out

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meddiff.bank import Bank
+from meddiff.bank import Bank, Review
 from meddiff.exchange.png import read_png_record
 from meddiff.marking import SealedCase
 from meddiff.teaching.answers import Answers
@@ -294,3 +294,27 @@ def test_an_educator_makes_a_quiz_and_a_learner_takes_it(
         page.click("#md-practice-next")
     page.locator("#md-practice-notice .md-note", has_text="0 of 2 right").wait_for()
     assert len(questions.answers(Answers(quiz=kept.quiz.id))) == 2
+
+    # Whoever teaches looks at how they did, and opens a question out of the list to change it.
+    page.get_by_role("tab", name="Teach").click()
+    page.get_by_role("tab", name="Statistics").click()
+    page.locator("#md-stats-summary", has_text="fewer than 10 answers").wait_for()
+    page.locator("#md-stats-list [role=gridcell]", has_text="Diagnosis").first.click()
+    page.locator("#md-stats-item", has_text="Fewer than 10 answers").wait_for()
+    with page.expect_download() as waiting:
+        page.click("#md-stats-csv")
+    waiting.value.save_as(tmp_path / "statistics.csv")
+    assert kept.quiz.items[0] in (tmp_path / "statistics.csv").read_text(encoding="utf-8-sig")
+    page.click("#md-stats-correct")
+    page.locator("#md-stats-before .md-note", has_text="corrected by").wait_for()
+    page.click("#md-stats-edit")
+    page.locator("#md-teach-stem").wait_for()
+    assert page.locator("#md-teach-stem textarea").input_value() == "What is it most likely?"
+
+    # A case is taken out of use: its question is held back, and cannot be approved again.
+    case = stocked[0].cases[0]
+    Bank(folder / "bank").review(case, Review.REJECTED, "Ann", "blurred")
+    page.click("#md-teach-approve")
+    page.locator("#md-teach-notice .md-alert", has_text="rejected by Ann").wait_for()
+    page.fill("#md-teach-search :is(input, textarea)", "likely")
+    page.locator("#md-teach-notice .md-alert", has_text="not shown to learners").wait_for()

@@ -28,7 +28,7 @@ def table_bytes(quiz: Quiz) -> bytes:
     writer = csv.DictWriter(lines, COLUMNS, restval="", lineterminator="\r\n")
     writer.writeheader()
     for question in quiz.questions:
-        writer.writerow({name: _safe(value) for name, value in _row(question).items()})
+        writer.writerow({name: safe(value) for name, value in _row(question).items()})
     return lines.getvalue().encode("utf-8-sig")
 
 
@@ -58,5 +58,6 @@ def _row(question: Question) -> dict[str, str | int | float]:
     }
 
 
-def _safe(value: str | int | float) -> str | int | float:
+def safe(value: str | int | float) -> str | int | float:
+    """A cell that no spreadsheet takes for a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
