@@ -154,9 +154,16 @@ document.addEventListener('keydown', event => {
   const run = does[key.length === 1 ? key.toLowerCase() : key];
   if (run && !(key.startsWith('Arrow') && at.matches('input'))) { run(); if (!key.startsWith('Arrow') || panes().length > 1) event.preventDefault(); }
 });
-new MutationObserver(changes => {  // another question begins with a plain view
-  if (changes.some(change => [...change.addedNodes].some(node => node.querySelector?.('figure') || node.matches?.('figure')))) reset();
-}).observe(room, {childList: true, subtree: true});
+// Another question begins with a plain view and nothing marked. Gradio changes what is there in place: pictures are told by their ends.
+let seen = '';
+new MutationObserver(() => {
+  const asks = room.querySelector('.md-reading.spot') !== null;
+  const now = [asks, ...panes().map(pane => pane.querySelector('img')?.src.slice(-96))].join();
+  if (now === seen) return;
+  seen = now;
+  if (asks) panes().forEach(pane => { outline(pane, []); pane.querySelector('.spot').style.display = 'none'; });
+  reset();
+}).observe(room, {childList: true, subtree: true, attributes: true, attributeFilter: ['src', 'class']});
 apply();
 """
 )

@@ -127,6 +127,8 @@ def _answer(page, item: Item) -> None:  # type: ignore[no-untyped-def]
         )
         page.locator("#md-practice-room circle.spot:visible").wait_for()
         page.click("#md-practice-room [data-tool=draw]")  # and then around it, which counts instead
+        image.scroll_into_view_if_needed()
+        box = image.bounding_box()
 
         def corner(row: int, column: int) -> tuple[float, float]:
             return box["x"] + column * box["width"] / wide, box["y"] + row * box["width"] / wide
