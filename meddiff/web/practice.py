@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the database's library is loaded when the tab is opened
     from meddiff.marking.seal import SealedCase, SealedImage
     from meddiff.teaching.practice import Progress
     from meddiff.teaching.score import Score
-    from meddiff.teaching.store import Questions
+    from meddiff.teaching.store import ItemSearch, Questions
 
 NAME = "md-practice-room"
 WELCOME = (
@@ -76,12 +76,14 @@ class Desk:
 
     learner: str = ""
     quiz: str = ""  # id of the quiz they sit before; empty: practice
+    wish: str = ""  # what they practise, a value of `to_do`; empty: all
     quiz_version: int | None = None
     item: Item | None = None
     cases: list[SealedCase] = field(default_factory=list)  # of the item
     begun: float = 0.0
     token: str = ""
     answered: bool = False
+    modalities: list[str] | None = None  # to choose among; None: not looked up yet
     not_shown: set[str] = field(default_factory=set)  # ids of questions whose pictures are gone or damaged
 
 
@@ -178,12 +180,36 @@ def shown_of(item: Item, cases: Sequence[SealedCase]) -> list[SealedImage]:
 # ---------------------------------------------------------------- what comes next
 
 
-def to_do(questions: Questions) -> list[tuple[str, str]]:
-    """What a learner can choose to do: practice, or a quiz."""
+def to_do(questions: Questions, modalities: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """What a learner can choose to do: practice of all, of one difficulty or modality, or a quiz."""
+    from meddiff.teaching.blueprint import bands_of
     from meddiff.teaching.quiz import list_quizzes
 
     ready = [one.quiz for one in list_quizzes(questions) if len(one.waiting) < len(one.quiz.items)]
-    return [("Practice, at my own pace", ""), *((f"Quiz: {quiz.title}", quiz.id) for quiz in ready)]
+    return [
+        ("Practice, at my own pace", ""),
+        *((f"Practice, {name} questions", f"difficulty {name}") for name in bands_of(questions)),
+        *((f"Practice, {name} only", f"modality {name}") for name in modalities),
+        *((f"Quiz: {quiz.title}", quiz.id) for quiz in ready),
+    ]
+
+
+def wanted_of(wish: str) -> ItemSearch:
+    """What a choice of `to_do` asks of questions."""
+    from meddiff.teaching.blueprint import range_of
+    from meddiff.teaching.store import ItemSearch
+
+    what, _, name = wish.partition(" ")
+    if what == "difficulty":
+        low, high = range_of(name)
+        return ItemSearch(difficulty_from=low, difficulty_to=high)
+    return ItemSearch(modality=name)
+
+
+def modalities_of(questions: Questions) -> list[str]:
+    """Modalities to choose among; none where all questions are on one."""
+    found = list(questions.modalities())
+    return found if len(found) > 1 else []
 
 
 def next_of(desk: Desk, questions: Questions) -> tuple[Item | None, str]:
@@ -204,8 +230,9 @@ def next_of(desk: Desk, questions: Questions) -> tuple[Item | None, str]:
         limit = f", until {sheet.ends[11:16]} UTC" if sheet.ends else ""
         return left[0], f"{sheet.quiz.title}: question {len(sheet.items) - len(left) + 1} of {len(sheet.items)}{limit}"
     desk.quiz_version = None
-    turn = next_turn(questions, desk.learner, without=desk.not_shown, language=visitor())
-    ahead = outlook(questions, desk.learner, language=visitor())
+    wanted = wanted_of(desk.wish)
+    turn = next_turn(questions, desk.learner, without=desk.not_shown, language=visitor(), wanted=wanted)
+    ahead = outlook(questions, desk.learner, language=visitor(), wanted=wanted)
     if turn is None:
         if ahead.next_due:
             return None, note(f"{DONE} The next is due on {ahead.next_due[:10]}.")
@@ -357,10 +384,16 @@ def build(files: Path, whose: Callable[[gr.Request], str] | None = None) -> tupl
         """Updates that put the next question before a learner."""
         from meddiff.teaching.practice import progress as progress_now
 
+        if desk_now.modalities is None:
+            desk_now.modalities = modalities_of(questions)
         here: dict[Any, Any] = {desk: desk_now, gate: gr.update(visible=False), own: gr.update(visible=True)}
         here |= {progress: progress_of(progress_now(questions, desk_now.learner))}
         here |= {who: f'<p class="md-hint">Your code: <b>{html.escape(desk_now.learner)}</b></p>'}
-        here |= {what: gr.update(visible=True, choices=to_do(questions), value=desk_now.quiz)}
+        here |= {
+            what: gr.update(
+                visible=True, choices=to_do(questions, desk_now.modalities), value=desk_now.quiz or desk_now.wish
+            )
+        }
         left_out = ""
         while True:
             item, left = next_of(desk_now, questions)
@@ -501,7 +534,8 @@ def build(files: Path, whose: Callable[[gr.Request], str] | None = None) -> tupl
             return {notice: alert(str(error))}
 
     def switched(desk_now: Desk, quiz: str | None) -> dict[Any, Any]:
-        desk_now.quiz = quiz or ""
+        is_quiz = (quiz or "").startswith("QZ-")
+        desk_now.quiz, desk_now.wish = (quiz or "", "") if is_quiz else ("", quiz or "")
         return next_one(desk_now)
 
     def give(desk_now: Desk) -> dict[Any, Any]:
