@@ -73,7 +73,6 @@ class StayHome:
 def build(models: Models, files: Path) -> gr.Blocks:
     """The whole page; `files` is a folder for pictures and downloads of this run."""
     with gr.Blocks(title="MedDiff", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
-        gr.Navbar(visible=False)  # readers of a study get their page's address; nobody else needs it
         with gr.Row(elem_classes="md-header"):
             gr.HTML(f'<div class="md-top"><h1>MedDiff</h1><p>{TAGLINE}</p></div>', min_width=320)
             state = gr.HTML(_state(models), elem_id="md-state", min_width=320)
@@ -114,7 +113,6 @@ def build(models: Models, files: Path) -> gr.Blocks:
             tick, known, [state, known, told, fields["pack"], fields["steps"], over_time["pack"], clock], **quiet
         )
     with page.route("Reader study", study_reader.PATH, show_in_navbar=False):  # it shows nothing else
-        gr.Navbar(visible=False)
         gr.HTML('<div class="md-top"><h1>MedDiff</h1></div>', elem_classes="md-header")
         sit, before, seated = study_reader.build_reader()
         gr.HTML(f'<div class="md-foot" role="contentinfo">{study_reader.FOOTER}</div>', elem_classes="md-footer-slot")
