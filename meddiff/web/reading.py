@@ -130,8 +130,8 @@ document.addEventListener('keydown', event => {
   if (run && !(key.startsWith('Arrow') && at.matches('input'))) { run(); if (!key.startsWith('Arrow') || panes().length > 1) event.preventDefault(); }
 });
 new MutationObserver(changes => {  // another question begins with a plain view
-  if (changes.some(change => [...change.addedNodes].some(node => node.querySelector?.('figure') || node.matches?.('figure')))) reset();
-}).observe(room, {childList: true, subtree: true});
+  if (changes.some(change => change.type === 'attributes' || [...change.addedNodes].some(node => node.querySelector?.('figure') || node.matches?.('figure')))) reset();
+}).observe(room, {childList: true, subtree: true, attributes: true, attributeFilter: ['src']});
 apply();
 """
 )
