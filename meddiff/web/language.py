@@ -191,11 +191,15 @@ def _opens(token: str) -> int:
 
 
 def _unit(tokens: list[str]) -> Iterator[str]:
-    """Text with inline tags: by the entry of the whole, else each piece of text by itself."""
+    """Text with inline tags: by the entry of the whole, or of what stands in its outermost tag, else each piece of text by itself."""
     whole = "".join(tokens)
-    if any(map(_TAG.fullmatch, tokens)) and (said := _known(" ".join(whole.split()))):
-        yield _around(whole, said)
-        return
+    if any(map(_TAG.fullmatch, tokens)):
+        if said := _known(" ".join(whole.split())):
+            yield _around(whole, said)
+            return
+        if len(tokens) > 2 and _TAG.fullmatch(tokens[0]) and tokens[-1].startswith("</"):
+            yield from (tokens[0], *_unit(tokens[1:-1]), tokens[-1])
+            return
     for token in tokens:
         yield token if _TAG.fullmatch(token) else html.escape(in_chinese(html.unescape(token)), quote=False)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from meddiff.case import MedDiffError
+from meddiff.case import MaskSpec, MedDiffError
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.teaching.item import ChoiceItem, Item
 from meddiff.teaching.wording import name_of, words_of
@@ -42,7 +42,7 @@ LOST = "MedDiff was started again since this question was shown, and your answer
 DONE = "Nothing is due now, and there is nothing new."
 CONFIDENCES = [("1 a guess", 1), ("2", 2), ("3", 3), ("4", 4), ("5 certain", 5)]
 ASK = {
-    "localise": "Click the middle of the lesion in the picture.",
+    "localise": "Click the middle of the lesion in the picture, or press Draw an outline and draw around it.",
     "order": "Choose the letters in order of time, the earliest first.",
     "size": "Its longest diameter, in mm.",
     "free_text": "Describe what you see in a sentence or two.",
@@ -262,13 +262,31 @@ def result_of(questions: Questions, desk: Desk) -> str:
 # ---------------------------------------------------------------- an answer
 
 
-def spot_of(text: str) -> tuple[float, float] | None:
-    """Row and column of a marked spot, in pixels from the picture's corner; None where nothing is marked."""
+def marked_of(text: str) -> list[tuple[float, float]]:
+    """Rows and columns of what was marked, in pixels from the picture's corner: of a spot one, of an outline its corners; else none."""
     try:
-        row, column = (float(part) for part in text.split(","))
+        pairs = [tuple(float(part) for part in pair.split(",")) for pair in text.split(";")]
     except ValueError:
-        return None
-    return row, column
+        return []
+    return [(pair[0], pair[1]) for pair in pairs] if all(len(pair) == 2 for pair in pairs) else []
+
+
+def place_of(marked: Sequence[tuple[float, float]], shape: tuple[int, int]) -> dict[str, Any]:
+    """What was marked as an answer: an outline filled on pixels [H, W], or a click where there is one corner or nothing inside.
+
+    Rows and columns go from the picture's corner to pixel centres.
+    """
+    corners = [(row - 0.5, column - 0.5) for row, column in marked]
+    if len(corners) > 2:
+        import numpy as np
+        from skimage.draw import polygon
+
+        filled = np.zeros(shape, bool)
+        rows, columns = zip(*corners, strict=True)
+        filled[polygon(rows, columns, shape)] = True
+        if filled.any():
+            return {"outline": MaskSpec.from_array(filled)}
+    return {"click": corners[0]} if corners else {}
 
 
 def scored_of(item: Item, said: dict[str, Any], cases: Sequence[SealedCase]) -> tuple[Score, str]:
@@ -283,8 +301,8 @@ def scored_of(item: Item, said: dict[str, Any], cases: Sequence[SealedCase]) -> 
     given: dict[str, Any] = {}
     if isinstance(item, ChoiceItem):
         given["chosen"] = said["choice"]
-    elif kind == "localise" and (spot := spot_of(said["spot"])):
-        given["click"] = (spot[0] - 0.5, spot[1] - 0.5)  # from a corner to pixel centres
+    elif kind == "localise":
+        given |= place_of(marked_of(said["spot"]), cases[0].mask.shape)
     elif kind == "size":
         given["size_mm"] = said["size"]
     elif kind == "order" and said["order"]:
@@ -293,7 +311,9 @@ def scored_of(item: Item, said: dict[str, Any], cases: Sequence[SealedCase]) -> 
         given["text"] = (said["words"] or "").strip()
     answer = Answer(item=item.id, version=item.version, **given)
     truth = Truth(cases[0].mask, cases[0].image.spacing_mm)
-    return score(item, answer, truth), json.dumps({name: given.get(name) for name in given})
+    if "outline" in given:  # kept as it was drawn
+        given["outline"] = marked_of(said["spot"])
+    return score(item, answer, truth), json.dumps(given)
 
 
 # ---------------------------------------------------------------- the tab
@@ -515,7 +535,7 @@ def build(files: Path, whose: Callable[[gr.Request], str] | None = None) -> tupl
         return {
             desk: desk_now,
             notice: "",
-            room: reading.shown(pictures, outlines, marked=spot_of(said["spot"])),
+            room: reading.shown(pictures, outlines, marked=marked_of(said["spot"])),
             choices: gr.update(interactive=False),
             size: gr.update(interactive=False),
             words: gr.update(interactive=False),

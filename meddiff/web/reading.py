@@ -1,4 +1,5 @@
-"""A reading room in the browser: one or several pictures with window, level, zoom, invert, a spot to mark, and cine, by mouse, touch or keys.
+"""A reading room in the browser: one or several pictures with window, level, zoom, invert, a spot to mark or an outline to draw, and cine, by
+mouse, touch or keys.
 
 Pictures come as data in the page, without their record: a picture that asks a question must not carry its answer. Nothing that
 is done here changes them; an outline is drawn over them by the browser.
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 KEYS = "Keys: 1 to 6 choose, Enter answers and goes on, I inverts, + and − zoom, W and S change the level, A and D the window, R resets."
 
+_DRAW = '  <button type="button" data-tool="draw" aria-pressed="false" hidden>Draw an outline</button>\n'
 _CINE = '  <button type="button" data-tool="cine" aria-pressed="false" hidden>Cine</button>\n'
 _RESET = '  <button type="button" data-tool="reset">'
-TOOLS_HTML = viewer.TOOLS_HTML.replace(_RESET, _CINE + _RESET)
+TOOLS_HTML = viewer.TOOLS_HTML.replace(_RESET, _DRAW + _CINE + _RESET)
 TOOLS_JS = (
     viewer.WINDOW_JS
     + """
@@ -49,18 +51,21 @@ function apply() {
     `translate(${100 * shift[0]}%, ${100 * shift[1]}%) scale(${zoom})`);
   const several = panes().length > 1;
   tool('cine').hidden = !several;
+  const asks = room.querySelector('.md-reading.spot');
+  tool('draw').hidden = !asks;
+  asks?.classList.toggle('drawing', pressed('draw'));
   const cine = several && pressed('cine');
   room.querySelector('.md-reading')?.classList.toggle('cine', cine);
   panes().forEach((pane, number) => pane.classList.toggle('up', number === turn % panes().length));
 }
 function step(by) { turn = (turn + by + panes().length) % panes().length; apply(); }
 function reset() {
-  resetWindow(); zoom = 1; shift = [0, 0]; turn = 0; apply();
+  press('draw', false); resetWindow(); zoom = 1; shift = [0, 0]; turn = 0; apply();
 }
 function act(name) {
   if (name === 'larger') zoom = Math.min(8, zoom * 1.25);
   if (name === 'smaller') zoom = Math.max(1, zoom / 1.25);
-  if (name === 'invert') press(name, !pressed(name));
+  if (name === 'invert' || name === 'draw') press(name, !pressed(name));
   if (name === 'cine') {
     press(name, !pressed(name));
     clearInterval(clock);
@@ -71,34 +76,54 @@ function act(name) {
 element.addEventListener('input', apply);
 element.addEventListener('click', event => { if (event.target.dataset?.tool) act(event.target.dataset.tool); });
 
-// A spot is marked by a click, where the question asks for one; dragging moves the picture.
+// Where the question asks for a place, a click marks a spot, and with Draw pressed dragging draws an outline; else dragging moves the picture.
 let held = null;
+function pixel(pane, event) {
+  const image = pane.querySelector('img'), box = image.getBoundingClientRect();
+  return [(event.clientX - box.x) / box.width * image.naturalWidth, (event.clientY - box.y) / box.height * image.naturalHeight];
+}
 room.addEventListener('pointerdown', event => {
   const pane = event.target.closest('.md-reading .pane');
-  if (pane) held = {pane, x: event.clientX, y: event.clientY, shift: [...shift], moved: false};
+  if (!pane) return;
+  held = {pane, x: event.clientX, y: event.clientY, shift: [...shift], moved: false, corners: null};
+  if (pane.closest('.drawing')) { held.corners = [pixel(pane, event)]; event.preventDefault(); }
 });
 room.addEventListener('pointermove', event => {
   if (!held) return;
   const [dx, dy] = [event.clientX - held.x, event.clientY - held.y];
   if (Math.hypot(dx, dy) > 4) held.moved = true;
-  if (held.moved && zoom > 1) {
+  if (held.corners) {
+    const [x, y] = pixel(held.pane, event), last = held.corners.at(-1);
+    if (Math.hypot(x - last[0], y - last[1]) >= 1) { held.corners.push([x, y]); outline(held.pane, held.corners); }
+  } else if (held.moved && zoom > 1) {
     const size = held.pane.parentElement.clientWidth;
     shift = [held.shift[0] + dx / size, held.shift[1] + dy / size]; apply();
   }
 });
 room.addEventListener('pointerup', event => {
   const was = held; held = null;
-  if (!was || was.moved || !room.querySelector('.md-reading.spot')) return;
-  const image = was.pane.querySelector('img'), box = image.getBoundingClientRect();
-  const [x, y] = [(event.clientX - box.x) / box.width, (event.clientY - box.y) / box.height];
-  if (x < 0 || y < 0 || x >= 1 || y >= 1) return;
-  mark(was.pane, x * image.naturalWidth, y * image.naturalHeight);
+  if (was?.corners?.length > 4) {
+    was.pane.querySelector('.spot').style.display = 'none';
+    write(was.corners.map(([x, y]) => `${y.toFixed(1)}, ${x.toFixed(1)}`).join('; '));
+    return;
+  }
+  if (!was || (was.moved && !was.corners) || !room.querySelector('.md-reading.spot')) return;
+  const image = was.pane.querySelector('img'), [x, y] = pixel(was.pane, event);
+  if (x < 0 || y < 0 || x >= image.naturalWidth || y >= image.naturalHeight) return;
+  mark(was.pane, x, y);
 });
+function outline(pane, corners) {
+  pane.querySelector('.drawn').setAttribute('d', corners.length ? 'M' + corners.map(corner => corner.map(part => part.toFixed(1)).join(' ')).join(' L') + ' Z' : '');
+}
 function mark(pane, column, row) {
   const spot = pane.querySelector('.spot');
   spot.setAttribute('cx', column); spot.setAttribute('cy', row); spot.removeAttribute('hidden'); spot.style.display = '';
+  outline(pane, []);
+  write(`${row.toFixed(1)}, ${column.toFixed(1)}`);
+}
+function write(words) {
   const field = room.parentElement.closest('.md-practice').querySelector('.md-spot textarea, .md-spot input');
-  field.value = `${row.toFixed(1)}, ${column.toFixed(1)}`;
+  field.value = words;
   field.dispatchEvent(new Event('input', {bubbles: true}));
 }
 room.addEventListener('wheel', event => {
@@ -145,7 +170,9 @@ CSS = """
 .md-reading svg { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; }
 .md-reading .outline { fill: none; stroke: #2dd4bf; stroke-width: 1.4; vector-effect: non-scaling-stroke; }
 .md-reading circle.spot { fill: none; stroke: #fbbf24; stroke-width: 2.5; vector-effect: non-scaling-stroke; }
+.md-reading .drawn { fill: none; stroke: #fbbf24; stroke-width: 2; vector-effect: non-scaling-stroke; stroke-linejoin: round; }
 .md-reading.spot img { cursor: crosshair; }
+.md-reading.drawing figure { touch-action: none; }
 .md-reading figcaption { position: absolute; left: 8px; top: 6px; color: #e5e7eb; font: 600 .95rem system-ui, sans-serif; text-shadow: 0 0 4px #000; line-height: 1.2; }
 .md-reading.cine { display: block; max-width: 632px; margin: 0 auto; }
 .md-reading.cine figure:not(.up) { display: none; }
@@ -170,7 +197,7 @@ def shown(
     pictures: Sequence[SealedImage],
     outlines: Sequence[np.ndarray | None] = (),
     spot: bool = False,
-    marked: tuple[float, float] | None = None,
+    marked: Sequence[tuple[float, float]] = (),
     captions: Sequence[str] = (),
 ) -> str:
     """Pictures as HTML, without their records.
@@ -178,7 +205,7 @@ def shown(
     Args:
         outlines: bool [H, W] each, drawn over its picture; None: none.
         spot: whether a click marks a spot.
-        marked: row and column in pixels of a spot that was marked.
+        marked: rows and columns in pixels of what was marked: one is a spot, several are the corners of an outline.
         captions: default A, B, ... where there are several.
     """
     from meddiff.exchange.png import screen_bytes
@@ -190,13 +217,15 @@ def shown(
         high, wide = picture.pixels.shape
         outline = outlines[number] if number < len(outlines) else None
         drawn = f'<path class="outline" d="{path_of(outline)}"/>' if outline is not None and outline.any() else ""
-        row, column = marked or (0.0, 0.0)
-        hidden = "" if marked else ' style="display: none"'
+        row, column = marked[0] if len(marked) == 1 else (0.0, 0.0)
+        hidden = "" if len(marked) == 1 else ' style="display: none"'
+        corners = " L".join(f"{across:.1f} {down:.1f}" for down, across in marked) if len(marked) > 1 else ""
+        by_hand = f"M{corners} Z" if corners else ""
         label = f"Synthetic picture {words[number]}".strip()
         caption = f"<figcaption>{escape(words[number])}</figcaption>" if words[number] else ""
         figures.append(
             f'<figure><div class="pane"><img alt="{escape(label)}" draggable="false" src="data:image/png;base64,{data}">'
-            f'<svg viewBox="0 0 {wide} {high}" aria-hidden="true">{drawn}'
+            f'<svg viewBox="0 0 {wide} {high}" aria-hidden="true">{drawn}<path class="drawn" d="{by_hand}"/>'
             f'<circle class="spot" r="5" cx="{column:.1f}" cy="{row:.1f}"{hidden}/></svg></div>{caption}</figure>'
         )
     return f'<div class="md-reading{" spot" if spot else ""}">{"".join(figures)}</div>'

@@ -16,7 +16,7 @@ from meddiff.teaching.item import Choice, ChoiceItem, Item, Kind, LocaliseItem, 
 from meddiff.teaching.quiz import list_quizzes
 from meddiff.teaching.store import ItemSearch, Questions
 from meddiff.web.charts import days_plot
-from meddiff.web.practice import spot_of
+from meddiff.web.practice import marked_of, scored_of
 from meddiff.web.reading import path_of, shown
 from tests.exchange.series_support import series_of
 from tests.web.browser import in_browser
@@ -68,9 +68,26 @@ def test_an_outline_is_drawn_around_its_pixels(visits):
     assert (min(columns), max(columns), min(rows), max(rows)) == (3, 7, 2, 5)
 
 
-def test_a_spot_is_read_as_it_is_written_and_nonsense_is_no_spot():
-    assert spot_of("12.5, 200.0") == (12.5, 200.0)
-    assert spot_of("") is None and spot_of("here") is None
+def test_a_spot_and_an_outline_are_read_as_they_are_written_and_nonsense_is_neither():
+    assert marked_of("12.5, 200.0") == [(12.5, 200.0)]
+    assert marked_of("1, 2; 3, 4; 5, 6") == [(1, 2), (3, 4), (5, 6)]
+    assert marked_of("") == marked_of("here") == marked_of("1, 2; 3") == []
+
+
+def test_an_outline_that_was_drawn_is_scored_by_its_overlap(visits):
+    item, mask = questions_on(visits)[1], visits[1].mask
+    rows, columns = mask.nonzero()
+    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    box = f"{top}, {left}; {top}, {right}; {bottom}, {right}; {bottom}, {left}"
+    score, kept = scored_of(item, {"spot": box}, [visits[1]])
+    assert score.right and score.credit == pytest.approx(
+        2 * mask.sum() / (mask.sum() + (bottom - top) * (right - left))
+    )
+    assert json.loads(kept)["outline"][0] == [top, left]
+    away, _ = scored_of(item, {"spot": "1, 1; 1, 9; 9, 9; 9, 1"}, [visits[1]])
+    assert not away.right and away.credit == 0
+    point, kept = scored_of(item, {"spot": "1, 1; 1, 1; 1, 1"}, [visits[1]])  # nothing inside: a click
+    assert not point.right and json.loads(kept) == {"click": [0.5, 0.5]}
 
 
 def test_days_show_what_was_right_of_all():
@@ -109,6 +126,19 @@ def _answer(page, item: Item) -> None:  # type: ignore[no-untyped-def]
             box["x"] + (middle[1] + 0.5) * box["width"] / wide, box["y"] + (middle[0] + 0.5) * box["width"] / wide
         )
         page.locator("#md-practice-room circle.spot:visible").wait_for()
+        page.click("#md-practice-room [data-tool=draw]")  # and then around it, which counts instead
+
+        def corner(row: int, column: int) -> tuple[float, float]:
+            return box["x"] + column * box["width"] / wide, box["y"] + row * box["width"] / wide
+
+        top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+        page.mouse.move(*corner(top, left))
+        page.mouse.down()
+        for row, column in ((top, right), (bottom, right), (bottom, left), (top, left)):
+            page.mouse.move(*corner(row, column), steps=4)
+        page.mouse.up()
+        page.locator("#md-practice-room circle.spot").wait_for(state="hidden")
+        assert page.locator("#md-practice-room path.drawn").get_attribute("d").count("L") > 8
     elif item.kind is Kind.SIZE:
         page.fill("#md-practice-size input", "31")
     else:
