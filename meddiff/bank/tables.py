@@ -263,6 +263,9 @@ def _first_versions(connection: Connection) -> None:
         connection.execute(update(CaseRow).where(CaseRow.id == row.id).values(size_mm=size))
 
 
+@lru_cache(
+    maxsize=64
+)  # an engine keeps the statements that it has put into words: that is half of what a short read costs
 def _sqlite(url: str) -> Engine:
     engine = create_engine(url, poolclass=NullPool)
 

@@ -92,7 +92,8 @@ def remove_account(questions: Questions, name: str, erase: bool = False) -> Acco
         return _account(row)
 
     gone = questions.write(act)
-    if erase and _is_learner(questions, gone.learner):
+    there = questions.read(lambda session: session.get(LearnerRow, gone.learner) is not None)
+    if erase and there:
         erase_learner(questions, gone.learner)
     return gone
 
@@ -135,20 +136,25 @@ def learner_of(questions: Questions, name: str) -> str:
     Raises:
         MedDiffError: there is no such account.
     """
-    account = questions.read(lambda session: _account(_row(session, name, lock=False)))
-    if _is_learner(questions, account.learner):
-        return account.learner
+
+    def bound(session: Session) -> tuple[str, bool]:
+        learner = _row(session, name, lock=False).learner
+        return learner, session.get(LearnerRow, learner) is not None
+
+    learner, there = questions.read(bound)
+    if there:
+        return learner
     fresh = new_learner(questions).id
 
     def act(session: Session) -> str:
         row = _row(session, name)
-        if row.learner == account.learner:
+        if row.learner == learner:
             row.learner = fresh
         return row.learner
 
-    if (bound := questions.write(act)) != fresh:  # another page of theirs was first
+    if (now_bound := questions.write(act)) != fresh:  # another page of theirs was first
         erase_learner(questions, fresh)
-    return bound
+    return now_bound
 
 
 def account_name(name: str) -> str:
@@ -192,10 +198,6 @@ def _scrypt(password: str, salt: bytes, cost: int, block: int, parallel: int) ->
 def _nobodys() -> str:
     """The hash of a password that nobody has."""
     return hash_password(secrets.token_hex(16))
-
-
-def _is_learner(questions: Questions, learner: str) -> bool:
-    return questions.read(lambda session: session.get(LearnerRow, learner) is not None)
 
 
 def _row(session: Session, name: str, lock: bool = True) -> AccountRow:

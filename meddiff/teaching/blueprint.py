@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from pydantic import Field, model_validator
+from sqlalchemy.orm import Session
 
 from meddiff.case import MedDiffError, Record
 from meddiff.teaching.item import Item, Kind, State
 from meddiff.teaching.quiz import MOST_ITEMS, Quiz, QuizSettings, new_quiz_id
-from meddiff.teaching.store import ItemSearch, Questions
+from meddiff.teaching.store import ItemSearch, Questions, approved
 
 NORMAL = "normal"  # how a table names the items without a pathology
 BANDS = (
@@ -48,6 +49,7 @@ class Blueprint(Record):
         number: of items, 1 to 200.
         pathologies: keys, of the items with a lesion.
         kinds: of all items.
+        modality: of all items' cases, "MR"; empty: any.
         normal_share: 0 to 1, of items on a normal case; their number is rounded to the nearest, halves up.
         difficulty_from, difficulty_to: 0 (everybody is right) to 1, both ends included; items whose difficulty is not
             known come only where both are None.
@@ -57,6 +59,7 @@ class Blueprint(Record):
     number: Annotated[int, Field(ge=1, le=MOST_ITEMS)] = 10
     pathologies: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     kinds: tuple[Kind, ...] = ()
+    modality: str = ""
     normal_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     difficulty_from: Annotated[float | None, Field(ge=0, le=1)] = None
     difficulty_to: Annotated[float | None, Field(ge=0, le=1)] = None
@@ -91,6 +94,7 @@ class BlueprintTable(Record):
         minutes: expected for all items together.
         repeated_cases: ids of cases that stand in more than one item: the feedback of one gives away the other.
         waiting: ids of items that learners do not see, because they are not approved.
+        modalities: of the items whose cases are in the bank.
         held_back: ids of approved items that learners do not see, because a case of theirs was deleted or rejected.
     """
 
@@ -103,6 +107,7 @@ class BlueprintTable(Record):
     repeated_cases: tuple[str, ...]
     waiting: tuple[str, ...]
     held_back: tuple[str, ...] = ()
+    modalities: tuple[Count, ...] = ()
 
 
 def build_quiz(questions: Questions, wishes: Blueprint, seed: int = 0) -> Quiz:
@@ -152,6 +157,7 @@ def blueprint_of(questions: Questions, quiz: Quiz) -> BlueprintTable:
         minutes=sum(EXPECTED_SECONDS[item.kind] for item in items) / 60,
         repeated_cases=tuple(sorted(case for case, number in cases.items() if number > 1)),
         waiting=tuple(item.id for item in items if item.state is not State.APPROVED),
+        modalities=_counts(Counter(questions.modalities(quiz.items))),
         held_back=tuple(item_id for item_id in quiz.items if item_id in held_back),
     )
 
@@ -163,12 +169,35 @@ def band(difficulty: float | None) -> str:
     return next(name for name, end in BANDS if difficulty <= end)
 
 
+def range_of(name: str) -> tuple[float, float]:
+    """The difficulties of a band, both ends included; all where there is no such band."""
+    low = 0.0
+    for band_name, end in BANDS:
+        if band_name == name:
+            return low, end
+        low = end
+    return 0.0, 1.0
+
+
+def bands_of(questions: Questions) -> list[str]:
+    """Bands of which learners can be shown a question; none where all are of one band."""
+    ends = {name: range_of(name) for name, _ in BANDS}
+
+    def act(session: Session) -> list[str]:
+        searches = {name: ItemSearch(difficulty_from=low, difficulty_to=high) for name, (low, high) in ends.items()}
+        return [name for name, wanted in searches.items() if approved(session, wanted)]
+
+    found = questions.read(act)
+    return found if len(found) > 1 else []
+
+
 def _candidates(questions: Questions, wishes: Blueprint, state: State, normal: bool) -> list[Item]:
     """Items with a lesion, or on normal cases, that meet the wishes, by id."""
     wanted = ItemSearch(
         kinds=wishes.kinds,
         state=state,
         language=wishes.settings.language,
+        modality=wishes.modality,
         pathologies=("",) if normal else wishes.pathologies,
         difficulty_from=wishes.difficulty_from,
         difficulty_to=wishes.difficulty_to,
@@ -205,10 +234,11 @@ def _in_turn(pool: Sequence[Item], number: int, used: set[str], first: Callable[
 
 def _too_few(questions: Questions, wishes: Blueprint, normal: bool, got: int, number: int) -> str:
     of = f"of {', '.join(wishes.pathologies)}" if wishes.pathologies else "with a lesion"
+    on = f" on {wishes.modality}" if wishes.modality else ""
     drafts = len(_candidates(questions, wishes, State.DRAFT, normal))
     wait = f" {drafts} more {'waits' if drafts == 1 else 'wait'} for approval." if drafts else ""
     return (
-        f"The store has {got or 'no'} approved {_plural('item', got)} {'on a normal case' if normal else of} "
+        f"The store has {got or 'no'} approved {_plural('item', got)} {'on a normal case' if normal else of}{on} "
         f"that {'fits' if got == 1 else 'fit'}, each with a case of its own, and {number} {'is' if number == 1 else 'are'} wanted."
         f"{wait} Approve more items, widen the wishes, or ask for fewer."
     )

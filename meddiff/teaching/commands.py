@@ -151,6 +151,7 @@ def _filters(made: argparse.ArgumentParser) -> None:
         choices=[kind.value for kind in Kind],
         help="only this kind; may be given several times",
     )
+    made.add_argument("--modality", default="", help="only on cases of this modality, MR")
     made.add_argument("--from-difficulty", type=float, metavar="D", help="at least so hard, 0 to 1")
     made.add_argument("--to-difficulty", type=float, metavar="D", help="at most so hard, 0 to 1")
 
@@ -201,6 +202,7 @@ def _make(args: argparse.Namespace, questions: Questions) -> int:
         number=args.number,
         pathologies=tuple(args.pathology),
         kinds=tuple(Kind(kind) for kind in args.kind),
+        modality=args.modality,
         normal_share=args.normals,
         difficulty_from=args.from_difficulty,
         difficulty_to=args.to_difficulty,
@@ -225,6 +227,7 @@ def _table(table: BlueprintTable) -> str:
     for name, counts in (
         ("pathology", table.pathologies),
         ("kind", table.kinds),
+        ("modality", table.modalities),
         ("difficulty", table.difficulties),
     ):
         lines.append(f"{name + ':':12s}{', '.join(f'{count.name} {count.items}' for count in counts)}")
@@ -292,6 +295,7 @@ def _wanted(args: argparse.Namespace) -> ItemSearch:
         pathologies=tuple(args.pathology),
         state=State(args.state) if args.state else None,
         language=args.language,
+        modality=args.modality,
         difficulty_from=args.from_difficulty,
         difficulty_to=args.to_difficulty,
         text=args.text,

@@ -29,7 +29,7 @@ from meddiff.case import MedDiffError, Record
 from meddiff.teaching.answers import LEAST_CONFIDENCE, MOST_CONFIDENCE, Answer, Receipt, learner_row, take
 from meddiff.teaching.blueprint import EXPECTED_SECONDS
 from meddiff.teaching.item import Item, Kind
-from meddiff.teaching.store import Questions, approved, items_of
+from meddiff.teaching.store import ItemSearch, Questions, approved, items_of
 from meddiff.teaching.tables import AnswerRow, CardRow, ItemRow, OpenRow
 
 RETENTION = 0.9  # probability of a right answer at which an item comes back; fsrs's own default
@@ -139,6 +139,7 @@ def next_turn(
     at: datetime | None = None,
     without: Collection[str] = (),
     language: str = "",
+    wanted: ItemSearch = ItemSearch(),  # noqa: B008 (frozen)
 ) -> Turn | None:
     """Opens the next item for a learner, or gives back the one that is open; None where nothing is due and nothing new.
 
@@ -151,16 +152,18 @@ def next_turn(
         at: now, with a time zone; for tests.
         without: ids of items that cannot be shown, since a picture of theirs is gone or damaged.
         language: of the items, where any are approved in it.
+        wanted: what else is wished for, modality or difficulties.
 
     Raises:
         MedDiffError: an unknown learner.
     """
     moment = _moment(at)
+    wanted = wanted.model_copy(update={"pathologies": tuple(pathologies)})
 
     def act(session: Session) -> Turn | None:
         learner_row(session, learner, lock=True)  # two tabs open one item
         lies, cards = session.get(OpenRow, learner), _cards(session, learner)
-        there = approved(session, pathologies, language)
+        there = approved(session, wanted, language)
         there = {key: version for key, version in there.items() if key not in without}
         if lies is not None and there.get(lies.item) != lies.version:
             session.delete(lies)
@@ -210,19 +213,25 @@ def answer_turn(questions: Questions, answer: Answer, at: datetime | None = None
 
 
 def outlook(
-    questions: Questions, learner: str, pathologies: Sequence[str] = (), at: datetime | None = None, language: str = ""
+    questions: Questions,
+    learner: str,
+    pathologies: Sequence[str] = (),
+    at: datetime | None = None,
+    language: str = "",
+    wanted: ItemSearch = ItemSearch(),  # noqa: B008 (frozen)
 ) -> Outlook:
-    """How much there is to practise, of these pathologies or of all, in this language as `next_turn` has it.
+    """How much there is to practise, of these pathologies or of all, in this language and of what else is wished for, as in `next_turn`.
 
     Raises:
         MedDiffError: an unknown learner.
     """
     moment = _iso(_moment(at))
+    wanted = wanted.model_copy(update={"pathologies": tuple(pathologies)})
 
     def act(session: Session) -> Outlook:
         learner_row(session, learner)
         cards = _cards(session, learner)
-        ids = approved(session, pathologies, language)
+        ids = approved(session, wanted, language)
         dues = [cards[item_id].due for item_id in ids if item_id in cards]
         return Outlook(
             due=sum(due <= moment for due in dues),

@@ -7,6 +7,7 @@ editing makes a new version and a draft of it again, and what was answered stays
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import Field, model_validator
-from sqlalchemy import ColumnElement, Engine, func, select
+from sqlalchemy import ColumnElement, Engine, Select, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -48,6 +49,7 @@ class ItemSearch(Record):
 
     Attributes:
         kinds, pathologies: any of them; the pathology of a normal item is "".
+        modality: of a case that it shows, as the case's record in the bank has it ("MR").
         difficulty_from, difficulty_to: 0 to 1, both ends included; an item of unknown difficulty passes neither.
         text: every word of it, in stem, choices, feedback, points or id, whatever the case of its letters.
         limit: at most so many, None: all; `offset`: pass over so many first.
@@ -57,6 +59,7 @@ class ItemSearch(Record):
     pathologies: tuple[str, ...] = ()
     state: State | None = None
     language: str = ""
+    modality: str = ""
     difficulty_from: Annotated[float | None, Field(ge=0, le=1)] = None
     difficulty_to: Annotated[float | None, Field(ge=0, le=1)] = None
     text: str = ""
@@ -229,6 +232,27 @@ class Questions:
         """
         return self.read(lambda session: items_of(session, ids))
 
+    def modalities(self, ids: Sequence[str] | None = None) -> dict[str, int]:
+        """How many items show a case of each modality, the modality's name first in the alphabet first.
+
+        Args:
+            ids: of items that count; None: all.
+        """
+        query = select(ItemCaseRow.item_id, CaseRow.record).join(CaseRow, CaseRow.id == ItemCaseRow.case_id)
+        if ids is not None:
+            query = query.where(ItemCaseRow.item_id.in_(ids))
+
+        def act(session: Session) -> dict[str, int]:
+            known: dict[str, str] = {}  # by record: several items show one case
+            found: dict[str, set[str]] = {}
+            for item_id, record in session.execute(query):
+                if record not in known:
+                    known[record] = json.loads(record)["request"]["findings"]["modality"]
+                found.setdefault(known[record], set()).add(item_id)
+            return {name: len(found[name]) for name in sorted(found)}
+
+        return self.read(act)
+
     def held_back(self) -> tuple[str, ...]:
         """Ids of approved items that learners do not see, since a case of theirs was deleted from the bank or rejected there."""
         met = shown_to_learners()
@@ -352,12 +376,12 @@ def shown_to_learners() -> tuple[ColumnElement[bool], ...]:
     return ItemRow.state == State.APPROVED.value, ItemRow.id.not_in(withdrawn)
 
 
-def approved(session: Session, pathologies: Sequence[str] = (), language: str = "") -> dict[str, int]:
-    """Ids of all items that learners may see, of these pathologies or of all, with their versions.
+def approved(session: Session, wanted: ItemSearch, language: str = "") -> dict[str, int]:
+    """Ids of all items that learners may see and that are asked for, with their versions.
 
     Those in `language` where there are any, else those in every language.
     """
-    met = (*_met(ItemSearch(pathologies=tuple(pathologies))), *shown_to_learners())
+    met = (*_met(wanted), *shown_to_learners())
     rows = session.execute(select(ItemRow.id, ItemRow.version, ItemRow.language).where(*met)).all()
     spoken = [row for row in rows if row.language == language] or rows
     return {row.id: row.version for row in spoken}
@@ -457,11 +481,20 @@ def _met(wanted: ItemSearch) -> list[ColumnElement[bool]]:
         met.append(ItemRow.state == wanted.state.value)
     if wanted.language:
         met.append(ItemRow.language == wanted.language)
+    if wanted.modality:
+        met.append(ItemRow.id.in_(_of_modality(wanted.modality)))
     if wanted.difficulty_from is not None:
         met.append(ItemRow.difficulty >= wanted.difficulty_from)
     if wanted.difficulty_to is not None:
         met.append(ItemRow.difficulty <= wanted.difficulty_to)
     return met + [ItemRow.words.icontains(word, autoescape=True) for word in plain(wanted.text).split()]
+
+
+def _of_modality(modality: str) -> Select[str]:
+    """Ids of the items that show a case of a modality; a record is canonical JSON, without spaces."""
+    told = f'"modality":{json.dumps(modality)}'
+    shown = select(ItemCaseRow.item_id).join(CaseRow, CaseRow.id == ItemCaseRow.case_id)
+    return shown.where(CaseRow.record.contains(told, autoescape=True))
 
 
 def _name(who: str, does: str) -> str:

@@ -87,7 +87,6 @@ def build(models: Models, files: Path, whose: Callable[[gr.Request], str] | None
         whose: where people log in, the pseudonym of whoever sent an event.
     """
     with language.Page(title="MedDiff", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
-        gr.Navbar(visible=False)  # readers of a study get their page's address; nobody else needs it
         with gr.Row(elem_classes="md-header"):
             gr.HTML(f'<div class="md-top"><h1>MedDiff</h1><p>{TAGLINE}</p></div>', min_width=320)
             state = gr.HTML(_state(models), elem_id="md-state", min_width=320)
@@ -134,7 +133,6 @@ def build(models: Models, files: Path, whose: Callable[[gr.Request], str] | None
             tick, known, [state, known, told, fields["pack"], fields["steps"], over_time["pack"], clock], **quiet
         )
     with page.route("Reader study", study_reader.PATH, show_in_navbar=False):  # it shows nothing else
-        gr.Navbar(visible=False)
         gr.HTML('<div class="md-top"><h1>MedDiff</h1></div>', elem_classes="md-header")
         sit, before, seated = study_reader.build_reader()
         gr.HTML(f'<div class="md-foot" role="contentinfo">{study_reader.FOOTER}</div>', elem_classes="md-footer-slot")

@@ -24,6 +24,8 @@ ABOUT = (
     "only those that are accepted and fall within the range are kept, and their questions are drafts until you approve them."
 )
 
+ANEW = 1000  # added to the seed, so that the next run makes other cases
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -65,7 +67,7 @@ def build(models: Models, name: str) -> Panel:
         diseases_now: list[str], low: float, high: float, count: float, seed_now: float,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[dict[Any, Any]]:  # fmt: skip
-        yield {told: "", so_far: ""}
+        yield {told: "", so_far: "", seed: int(seed_now or 0) + ANEW}
         try:
             progress(0, desc="Loading the model…")
             studio = models.studio(*DEFAULT)
@@ -83,7 +85,7 @@ def build(models: Models, name: str) -> Panel:
             progress(0, desc="Making the first case…")
             for made in more.make_more(studio, Bank(), Questions(), wish, request=request):
                 words = more.told(made, wish)
-                progress(len(made.kept) / wish.number, desc=words)
+                progress(len(made.kept) / wish.number, desc=f"{made.made} made, {len(made.kept)} of {wish.number} kept")
                 yield {so_far: words}
             if made is not None:
                 yield {told: end_of(made, wish), so_far: ""}
@@ -96,7 +98,7 @@ def build(models: Models, name: str) -> Panel:
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     running = make.click(lambda: gr.update(interactive=True), None, stop, **quiet).then(
-        run, [diseases, easiest, hardest, number, seed], [told, so_far], show_progress="full", show_progress_on=told,
+        run, [diseases, easiest, hardest, number, seed], [told, so_far, seed], show_progress="full", show_progress_on=told,
         concurrency_limit=1, concurrency_id="model", api_visibility="private",
     )  # fmt: skip
     running.then(lambda: gr.update(interactive=False), None, stop, **quiet)
@@ -113,5 +115,5 @@ def end_of(made: Made, wish: Wish) -> str:
     words = told(made, wish)
     if len(made.kept) == wish.number:
         return note(f"{words} Read and approve them in Questions.")
-    short = "Widen the range, or run it again with another seed."
+    short = "Widen the range, or make more: the next seed stands in the form."
     return f'<div class="md-unsure" role="status">{html.escape(words)} {short}</div>'

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the database's library is loaded when the tab is opened
     from meddiff.marking.seal import SealedCase, SealedImage
     from meddiff.teaching.practice import Progress
     from meddiff.teaching.score import Score
-    from meddiff.teaching.store import Questions
+    from meddiff.teaching.store import ItemSearch, Questions
 
 NAME = "md-practice-room"
 WELCOME = (
@@ -71,17 +71,27 @@ TOLD: dict[str, dict[str, str]] = {  # around what a question itself tells, in i
 
 
 @dataclass
+class Asked:
+    """A question that was put before a learner; whether it is answered stays with it, whatever is put before them meanwhile."""
+
+    item: Item
+    cases: list[SealedCase]
+    quiz: str  # id; empty: practice
+    quiz_version: int | None
+    begun: float = field(default_factory=time.monotonic)
+    token: str = field(default_factory=lambda: secrets.token_hex(12))
+    answered: bool = False
+
+
+@dataclass
 class Desk:
     """What one learner has before them. Lives in memory only; what must last is in the store."""
 
     learner: str = ""
     quiz: str = ""  # id of the quiz they sit before; empty: practice
-    quiz_version: int | None = None
-    item: Item | None = None
-    cases: list[SealedCase] = field(default_factory=list)  # of the item
-    begun: float = 0.0
-    token: str = ""
-    answered: bool = False
+    wish: str = ""  # what they practise, a value of `to_do`; empty: all
+    asked: Asked | None = None
+    modalities: list[str] | None = None  # to choose among; None: not looked up yet
     not_shown: set[str] = field(default_factory=set)  # ids of questions whose pictures are gone or damaged
 
 
@@ -178,16 +188,40 @@ def shown_of(item: Item, cases: Sequence[SealedCase]) -> list[SealedImage]:
 # ---------------------------------------------------------------- what comes next
 
 
-def to_do(questions: Questions) -> list[tuple[str, str]]:
-    """What a learner can choose to do: practice, or a quiz."""
+def to_do(questions: Questions, modalities: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """What a learner can choose to do: practice of all, of one difficulty or modality, or a quiz."""
+    from meddiff.teaching.blueprint import bands_of
     from meddiff.teaching.quiz import list_quizzes
 
     ready = [one.quiz for one in list_quizzes(questions) if len(one.waiting) < len(one.quiz.items)]
-    return [("Practice, at my own pace", ""), *((f"Quiz: {quiz.title}", quiz.id) for quiz in ready)]
+    return [
+        ("Practice, at my own pace", ""),
+        *((f"Practice, {name} questions", f"difficulty {name}") for name in bands_of(questions)),
+        *((f"Practice, {name} only", f"modality {name}") for name in modalities),
+        *((f"Quiz: {quiz.title}", quiz.id) for quiz in ready),
+    ]
 
 
-def next_of(desk: Desk, questions: Questions) -> tuple[Item | None, str]:
-    """The next question of a learner, and how much is left in words; None at the end, and what is told then, as HTML.
+def wanted_of(wish: str) -> ItemSearch:
+    """What a choice of `to_do` asks of questions."""
+    from meddiff.teaching.blueprint import range_of
+    from meddiff.teaching.store import ItemSearch
+
+    what, _, name = wish.partition(" ")
+    if what == "difficulty":
+        low, high = range_of(name)
+        return ItemSearch(difficulty_from=low, difficulty_to=high)
+    return ItemSearch(modality=name)
+
+
+def modalities_of(questions: Questions) -> list[str]:
+    """Modalities to choose among; none where all questions are on one."""
+    found = list(questions.modalities())
+    return found if len(found) > 1 else []
+
+
+def next_of(desk: Desk, questions: Questions) -> tuple[Item | None, str, int | None]:
+    """The next question of a learner, how much is left in words, and the version of their quiz; None at the end, and what is told then, as HTML.
 
     Raises:
         MedDiffError: an unknown learner or quiz.
@@ -197,21 +231,21 @@ def next_of(desk: Desk, questions: Questions) -> tuple[Item | None, str]:
 
     if desk.quiz:
         sheet = sit(questions, desk.learner, desk.quiz)
-        desk.quiz_version = sheet.quiz.version
         left = [item for item in sheet.items if item.id not in sheet.answered and item.id not in desk.not_shown]
         if not left:
-            return None, result_of(questions, desk)
+            return None, result_of(questions, desk), None
         limit = f", until {sheet.ends[11:16]} UTC" if sheet.ends else ""
-        return left[0], f"{sheet.quiz.title}: question {len(sheet.items) - len(left) + 1} of {len(sheet.items)}{limit}"
-    desk.quiz_version = None
-    turn = next_turn(questions, desk.learner, without=desk.not_shown, language=visitor())
-    ahead = outlook(questions, desk.learner, language=visitor())
+        number = len(sheet.items) - len(left) + 1
+        return left[0], f"{sheet.quiz.title}: question {number} of {len(sheet.items)}{limit}", sheet.quiz.version
+    wanted = wanted_of(desk.wish)
+    turn = next_turn(questions, desk.learner, without=desk.not_shown, language=visitor(), wanted=wanted)
+    ahead = outlook(questions, desk.learner, language=visitor(), wanted=wanted)
     if turn is None:
         if ahead.next_due:
-            return None, note(f"{DONE} The next is due on {ahead.next_due[:10]}.")
-        return None, f'<div class="md-note">{NOTHING_HERE}</div>'
+            return None, note(f"{DONE} The next is due on {ahead.next_due[:10]}."), None
+        return None, f'<div class="md-note">{NOTHING_HERE}</div>', None
     due, new = max(ahead.due - (not turn.new), 0), max(ahead.new - turn.new, 0)
-    return turn.item, f"{'New to you' if turn.new else 'You saw this before'} · then {due} due, {new} new"
+    return turn.item, f"{'New to you' if turn.new else 'You saw this before'} · then {due} due, {new} new", None
 
 
 def result_of(questions: Questions, desk: Desk) -> str:
@@ -377,23 +411,28 @@ def build(files: Path, whose: Callable[[gr.Request], str] | None = None) -> tupl
         """Updates that put the next question before a learner."""
         from meddiff.teaching.practice import progress as progress_now
 
+        if desk_now.modalities is None:
+            desk_now.modalities = modalities_of(questions)
         here: dict[Any, Any] = {desk: desk_now, gate: gr.update(visible=False), own: gr.update(visible=True)}
         here |= {progress: progress_of(progress_now(questions, desk_now.learner))}
         here |= {who: f'<p class="md-hint">Your code: <b>{html.escape(desk_now.learner)}</b></p>'}
-        here |= {what: gr.update(visible=True, choices=to_do(questions), value=desk_now.quiz)}
-        left_out = ""
+        here |= {
+            what: gr.update(
+                visible=True, choices=to_do(questions, desk_now.modalities), value=desk_now.quiz or desk_now.wish
+            )
+        }
+        quiz, left_out = desk_now.quiz, ""
         while True:
-            item, left = next_of(desk_now, questions)
+            item, left, version = next_of(desk_now, questions)
             if item is None:
                 return {**here, notice: left_out + left, **_hidden(floor, key)}
             try:
-                desk_now.cases, pictures = pictures_of(item)
+                cases, pictures = pictures_of(item)
                 break
             except MedDiffError:  # whoever teaches is told in Teach
                 desk_now.not_shown.add(item.id)
                 left_out = note(f"{item.id} is left out: its picture cannot be shown. Tell whoever teaches.")
-        desk_now.item, desk_now.begun, desk_now.answered = item, time.monotonic(), False
-        desk_now.token = secrets.token_hex(12)
+        desk_now.asked = Asked(item, cases, quiz, version)
         kind = item.kind.value
         several = list(reading.LETTERS[: len(pictures)])
         listed = [
@@ -429,7 +468,7 @@ def build(files: Path, whose: Callable[[gr.Request], str] | None = None) -> tupl
             questions = Questions()
             open_learner(questions, learner)
             desk_now.learner = learner
-            if desk_now.item is not None and desk_now.answered:
+            if desk_now.asked is not None and desk_now.asked.answered:
                 return {desk: desk_now}  # the feedback stays until they go on
             return put(desk_now, questions)
         except MedDiffError as error:
@@ -459,40 +498,38 @@ def build(files: Path, whose: Callable[[gr.Request], str] | None = None) -> tupl
 
     def answered(desk_now: Desk, *values: Any) -> dict[Any, Any]:
         """Scores, keeps and explains an answer."""
-        if desk_now.item is None:
+        before = desk_now.asked
+        if before is None:
             return {notice: alert(LOST)}
-        if desk_now.answered:
+        if before.answered:
             return {desk: desk_now}
+        said = dict(zip(("choice", "size", "words", "order", "spot", "sure"), values, strict=True))
         try:
-            return _answered(
-                desk_now, dict(zip(("choice", "size", "words", "order", "spot", "sure"), values, strict=True))
-            )
+            return _answered(desk_now, before, said)
         except MedDiffError as error:
             return {notice: alert(str(error))}
 
-    def _answered(desk_now: Desk, said: dict[str, Any]) -> dict[Any, Any]:
+    def _answered(desk_now: Desk, before: Asked, said: dict[str, Any]) -> dict[Any, Any]:
         from meddiff.teaching.answers import Answer
         from meddiff.teaching.practice import answer_turn
         from meddiff.teaching.practice import progress as progress_now
         from meddiff.teaching.store import Questions
 
-        item = desk_now.item
-        assert item is not None
-        cases, pictures = desk_now.cases, shown_of(item, desk_now.cases)
-        seconds = time.monotonic() - desk_now.begun
+        item, cases, pictures = before.item, before.cases, shown_of(before.item, before.cases)
+        seconds = time.monotonic() - before.begun
         scored, given_answer = scored_of(item, said, cases)
         questions = Questions()
         told_answer = Answer(
-            learner=desk_now.learner, item=item.id, version=item.version, token=desk_now.token, credit=scored.credit,
+            learner=desk_now.learner, item=item.id, version=item.version, token=before.token, credit=scored.credit,
             right=scored.right, confidence=said["sure"], seconds=seconds, answer=given_answer,
-            quiz=desk_now.quiz or None, quiz_version=desk_now.quiz_version,
+            quiz=before.quiz or None, quiz_version=before.quiz_version,
         )  # fmt: skip
         due = ""
-        if desk_now.quiz:
+        if before.quiz:
             questions.answer(told_answer)
         else:
             due = answer_turn(questions, told_answer).due
-        desk_now.answered = True
+        before.answered = True
         outlines = [case.mask if role == "case" else None for case, (_, role) in zip(cases, item.shown, strict=True)]
         updates = dict(zip(view.outputs, view.shown(cases[-1], viewer.WITH, files), strict=True))
         return {
@@ -521,7 +558,8 @@ def build(files: Path, whose: Callable[[gr.Request], str] | None = None) -> tupl
             return {notice: alert(str(error))}
 
     def switched(desk_now: Desk, quiz: str | None) -> dict[Any, Any]:
-        desk_now.quiz = quiz or ""
+        is_quiz = (quiz or "").startswith("QZ-")
+        desk_now.quiz, desk_now.wish = (quiz or "", "") if is_quiz else ("", quiz or "")
         return next_one(desk_now)
 
     def give(desk_now: Desk) -> dict[Any, Any]:
@@ -568,9 +606,8 @@ def build(files: Path, whose: Callable[[gr.Request], str] | None = None) -> tupl
 
 def _case_of(desk: Desk) -> SealedCase | None:
     """The case whose twin the feedback shows; nothing before it is answered."""
-    if desk.item is None or not desk.answered:
-        return None
-    return desk.cases[-1]
+    before = desk.asked
+    return before.cases[-1] if before is not None and before.answered else None
 
 
 def _hidden(*parts: Any) -> dict[Any, Any]:

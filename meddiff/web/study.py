@@ -106,7 +106,7 @@ def results_html(results: Results) -> str:
     parts += [f'<div class="md-unsure">{html.escape(words)}</div>' for words in results.notes]
     colours = {arm.arm: number for number, arm in enumerate(results.arms)}
     ratings = [
-        (f"{ASK[mean.question][0].split(' (')[0]}, {arm.arm}", colours[arm.arm], mean.mean, mean.interval)
+        (f"{mean.question.capitalize()}, {arm.arm}", colours[arm.arm], mean.mean, mean.interval)
         for question in Question for arm in results.arms for mean in arm.means if mean.question is question
     ]  # fmt: skip
     if ratings:
@@ -133,7 +133,11 @@ def results_html(results: Results) -> str:
         ))  # fmt: skip
     if results.detection:
         parts.append("<h3>Told from real</h3>")
-        parts += [roc_curve(found.curve, found.auc, found.arm) for found in results.detection if found.curve]
+        parts += [
+            f'<p class="md-hint">{html.escape(found.arm)} against real</p>{roc_curve(found.curve, found.auc, found.arm)}'
+            for found in results.detection
+            if found.curve
+        ]
         shares = [(f"{found.arm}", colours[found.arm], found.afc2, found.afc2_interval) for found in results.detection]
         parts.append(
             intervals_plot(shares, (0, 1), "Forced choice right (0.5: guessing)", "Two-alternative forced choice")
@@ -143,7 +147,7 @@ def results_html(results: Results) -> str:
                 ("Arm", "AUC", "Forced choice (2AFC)", "Of"),
                 [
                     f"<tr><td>{html.escape(found.arm)}</td><td>{f'{found.auc:.2f}{_between(found.auc_interval)}' if found.curve else '–'}</td>"
-                    f"<td>{found.afc2:.0%}{_between(found.afc2_interval)}</td><td>{found.afc2_of}</td></tr>"
+                    f"<td>{found.afc2:.2f}{_between(found.afc2_interval)}</td><td>{found.afc2_of}</td></tr>"
                     for found in results.detection
                 ],
             )
@@ -159,7 +163,7 @@ def results_html(results: Results) -> str:
         parts.append(
             intervals_plot(
                 agreed,
-                (-1.0 if least < -0.5 else -0.5 if least < 0 else 0.0, 1.0),
+                (-1.0 if least < 0 else 0.0, 1.0),
                 "1: wholly, 0: as by chance",
                 "Agreement",
             )

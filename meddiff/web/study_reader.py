@@ -53,7 +53,7 @@ let at = 0;
 const groups = () => [...form.querySelectorAll('.md-rate')].filter(group => group.offsetParent);
 function point(to) {
   const all = groups();
-  at = Math.max(0, Math.min(to, all.length));
+  at = Math.max(0, to);
   all.forEach((group, number) => group.classList.toggle('now', number === at));
 }
 form.addEventListener('change', event => {
@@ -74,14 +74,18 @@ document.addEventListener('keydown', event => {
   event.preventDefault();
   if (choice.checked) point(at + 1); else choice.click();
 });
-new MutationObserver(changes => {  // another picture begins with the first question
-  if (changes.some(change => [...change.addedNodes].some(node => node.querySelector?.('figure') || node.matches?.('figure')))) setTimeout(() => point(0), 300);
-}).observe(form, {childList: true, subtree: true});
+let seen = '';
+new MutationObserver(() => {  // another picture begins with the first question; fields that come later are marked when they come
+  const source = form.querySelector('.md-reading img')?.src || '';
+  if (source !== seen) { seen = source; point(0); } else point(at);
+}).observe(form, {childList: true, subtree: true, attributes: true, attributeFilter: ['src']});
+point(0);
 """
+# Between the page and that of readers there is no way to click: they are given its address.
 CSS = """
-.md-rate { border-left: 4px solid transparent !important; padding-left: 10px !important; border-radius: 0 !important; }
-.md-card .block.md-rate { padding-left: 10px !important; }
-.md-rate.now { border-left: 4px solid #45b3a2 !important; }
+.nav-holder { display: none !important; }
+.md-card .block.md-rate { border-left: 4px solid transparent !important; padding-left: 6px !important; border-radius: 0 !important; }
+.md-card .block.md-rate.now { border-left-color: #45b3a2 !important; }
 .md-rate .wrap { gap: 6px !important; } .md-rate label { padding: 5px 10px !important; }
 .md-alarm label:has(input:checked) { background: #c8473d !important; color: #fff !important; border-color: #c8473d !important; }
 .md-alarm label:has(input:checked) span { color: #fff !important; }
@@ -107,7 +111,7 @@ class Seat:
     rested: int = 0
 
 
-def readings_of(plan: Plan, seat: Seat, seconds: float, said: dict[str, Any]) -> tuple[Reading, ...]:
+def said_by(plan: Plan, seat: Seat, seconds: float, said: dict[str, Any]) -> tuple[Reading, ...]:
     """What the form says, a reading a picture.
 
     Args:
@@ -242,7 +246,8 @@ def build_reader() -> tuple[Any, list[Any], list[Any]]:
         pictures = [picture_png(plan, studies.showing(plan.id), picture) for picture in seat_now.shown]
         seat_now.begun = time.monotonic()
         together = 2 if pairs else 1
-        number, of = seat_now.done // together + 1, len(given.pictures) // together
+        left = len(set(given.pictures) - set(read))  # a case that was read before it was suspended is still counted
+        number, of = len(read) // together + 1, (len(read) + left) // together
         letters = list(reading.LETTERS[: len(pictures)]) if pairs else []
         choices = [(f"{n} {word}", n - 1) for n, word in enumerate(letters or ["real", "made or changed by AI"], 1)]
         alarms = [(f"Red alert on {letter}", str(n)) for n, letter in enumerate(letters)] or [("Red alert", "0")]
@@ -296,9 +301,7 @@ def build_reader() -> tuple[Any, list[Any], list[Any]]:
         try:
             studies = store()
             plan = studies.plan(seat_now.study)
-            answers = readings_of(
-                plan, seat_now, time.monotonic() - seat_now.begun, dict(zip(said, values, strict=True))
-            )
+            answers = said_by(plan, seat_now, time.monotonic() - seat_now.begun, dict(zip(said, values, strict=True)))
         except MedDiffError as error:
             return {complaint: alert(str(error))}
         try:

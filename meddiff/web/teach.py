@@ -132,7 +132,7 @@ def blueprint_table(table: BlueprintTable) -> str:
         '<div class="md-scroll"><table class="md-table"><tbody>'
         f"<tr><td>Questions</td><td>{table.items}, about {table.minutes:.0f} minutes, {table.normal_share:.0%} normal</td></tr>"
         f"{row('Diseases', table.pathologies, {key: disease.name for key, disease in diseases.items()})}"
-        f"{row('Kinds', table.kinds, KINDS)}{row('Difficulty', table.difficulties, {})}{wait}{held}{twice}</tbody></table></div>"
+        f"{row('Kinds', table.kinds, KINDS)}{row('Modality', table.modalities, {})}{row('Difficulty', table.difficulties, {})}{wait}{held}{twice}</tbody></table></div>"
     )
 
 
@@ -255,6 +255,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
                     of_kind = gr.Dropdown(
                         kinds, value=[], multiselect=True, label="Kinds (none: all)", elem_id="md-quiz-kinds"
                     )
+                    modality = gr.Dropdown([("All", "")], value="", label="Modality", elem_id="md-quiz-modality")
                     with gr.Row():
                         easiest = gr.Slider(0, 1, 0, step=0.05, label="Difficulty from", min_width=110)
                         hardest = gr.Slider(0, 1, 1, step=0.05, label="to", min_width=110)
@@ -314,6 +315,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
             return {
                 **listed(desk_now, *wanted),
                 kept: gr.update(choices=quizzes(store())),
+                modality: gr.update(choices=[("All", ""), *((name, name) for name in store().modalities())]),
                 form: gr.update(choices=formats, value=formats[0][1]),
             }
         except MedDiffError as error:
@@ -506,11 +508,12 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
         from meddiff.teaching.blueprint import Blueprint, build_quiz
         from meddiff.teaching.quiz import QuizSettings
 
-        name, number_now, normal, seed_now, diseases_now, kinds_now, low, high, mixed, limit = values
+        name, number_now, normal, seed_now, diseases_now, kinds_now, modality_now, low, high, mixed, limit = values
         any_difficulty = low <= 0 and high >= 1
         try:
             wishes = Blueprint(
-                title=name, number=int(number_now or 0), pathologies=tuple(diseases_now), kinds=tuple(kinds_now), normal_share=normal / 100,
+                title=name, number=int(number_now or 0), pathologies=tuple(diseases_now), kinds=tuple(kinds_now), modality=modality_now or "",
+                normal_share=normal / 100,
                 difficulty_from=None if any_difficulty else low, difficulty_to=None if any_difficulty else high,
                 settings=QuizSettings(shuffle=mixed, seconds=int(limit) * 60 if limit else None),
             )  # fmt: skip
@@ -523,7 +526,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
                 wanting.diseases: list(diseases_now),
                 wanting.easiest: low,
                 wanting.hardest: high,
-                wanting.number: min(int(number_now or 1), 50),
+                wanting.number: min(int(number_now or 1), 10),
                 wanting.told: "",
             }
 
@@ -606,7 +609,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
     figures.edit.click(brought, [desk, figures.desk], [*of_item, parts, change], **quiet)
     figures_tab.select(figures.fill, figures.inputs, figures.outputs, **quiet)
     save.click(saved, [desk, who, stem, choices, number, feedback, points, *filters], [*of_item, table], **quiet)
-    wishes_of = [title, count, normals, seed, wished, of_kind, easiest, hardest, shuffle, minutes]
+    wishes_of = [title, count, normals, seed, wished, of_kind, modality, easiest, hardest, shuffle, minutes]
     pick.click(picked, [desk, *wishes_of], [*of_quiz, *short], **quiet)
     keep.click(kept_now, [desk, who], of_quiz, **quiet)
     kept.input(opened, [desk, kept], of_quiz, **quiet)
@@ -614,4 +617,4 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
     delete.click(deleted, [desk, kept, who], of_quiz, **quiet)
     page_of.release(previewed, [desk, page_of], [preview_room, preview], **quiet)
     take.click(given, [desk, form], [taken, quiz_notice], **quiet).then(None, taken, js=viewer.SAVE_JS)
-    return filled, [desk, *filters], [*lists, kept, form]
+    return filled, [desk, *filters], [*lists, kept, modality, form]

@@ -5,12 +5,14 @@ import json
 
 import pytest
 
+from meddiff.bank import Bank
 from meddiff.case import MedDiffError
 from meddiff.settings import settings
 from meddiff.teaching import commands
 from meddiff.teaching.files import read_item_file, write_item_file
 from meddiff.teaching.item import Kind, OrderItem, State, item_id
 from meddiff.teaching.store import Questions
+from tests.exchange.series_support import series_of
 from tests.teaching.store_support import approve, made
 
 
@@ -61,9 +63,10 @@ def test_a_quiz_that_cannot_be_made_is_one_sentence(typed):
 
 
 def test_items_are_listed_shown_approved_and_retired(questions, typed):
-    other = made(2, Kind.LOCATION, "meningioma").id
-    questions.add([made(1, difficulty=0.25), made(2, Kind.LOCATION, "meningioma")])
-    name = made(1).id
+    cases = [visit.case.id for visit in series_of(2)[0] if Bank().keep(visit)]
+    first, second = made(1, cases=(cases[0],), difficulty=0.25), made(2, Kind.LOCATION, "meningioma", cases=(cases[1],))
+    questions.add([first, second])
+    name, other = first.id, second.id
     with pytest.raises(MedDiffError, match="no item 'IT-1'"):
         typed("items", "approve", name, "IT-1")
     assert questions.item(name).state is State.DRAFT

@@ -13,11 +13,12 @@ from meddiff.bank import Bank
 from meddiff.case import MedDiffError, Status
 from meddiff.marking import SealedCase
 from meddiff.teaching.study import Design, Question, Source, assignment
+from meddiff.teaching.study_analysis import analyse
 from meddiff.teaching.study_store import StudyStore
-from meddiff.web.study import candidates_of, readers_of
-from meddiff.web.study_reader import Seat, next_of, readings_of
+from meddiff.web.study import candidates_of, readers_of, results_html
+from meddiff.web.study_reader import Seat, next_of, said_by
 from tests.exchange.dicom_support import case_of, request_of
-from tests.teaching.study_support import plan_of, unpaired
+from tests.teaching.study_support import paired, plan_of, readings_of, separated, unpaired
 from tests.teaching.test_study_pictures import real_files
 from tests.web.browser import in_browser
 
@@ -40,10 +41,10 @@ def said(**more) -> dict:
 def test_a_reading_says_what_the_form_says_and_what_is_missing_is_told():
     plan = unpaired(cases=2)
     seat = Seat(plan.id, "anna", (plan.arms[0].pictures[0].id,))
-    (found,) = readings_of(plan, seat, 4, said(visibility=0, alert=["0"], alert_why=" no skull ", why="smooth"))
+    (found,) = said_by(plan, seat, 4, said(visibility=0, alert=["0"], alert_why=" no skull ", why="smooth"))
     assert found.ai_suspected and found.visibility is None and found.red_alert and found.seconds == 4
     assert (found.alert_reason, found.ai_reason) == ("no skull", "smooth")
-    assert not readings_of(plan, seat, 4, said(ai=0))[0].ai_suspected
+    assert not said_by(plan, seat, 4, said(ai=0))[0].ai_suspected
     for missing, words in (
         ({"realism": None}, "Realism is not rated"),
         ({"ai": None}, "whether AI made it"),
@@ -51,14 +52,14 @@ def test_a_reading_says_what_the_form_says_and_what_is_missing_is_told():
         ({"alert": ["0"]}, "needs a reason"),
     ):
         with pytest.raises(MedDiffError, match=words):
-            readings_of(plan, seat, 4, said(**missing))
+            said_by(plan, seat, 4, said(**missing))
 
 
 def test_a_choice_between_two_becomes_a_reading_of_each():
     plan = plan_of({"real": (Source.REAL, ["1"]), "made": (Source.SYNTHETIC, ["1"])}, design=Design.PAIRS)
     given = assignment(plan, "anna")
     seat = Seat(plan.id, "anna", next_of(given, [])[0])
-    left, right = readings_of(plan, seat, 4, said(ai=1, alert=["0"], alert_why="no skull"))
+    left, right = said_by(plan, seat, 4, said(ai=1, alert=["0"], alert_why="no skull"))
     assert (left.picture, right.picture) == given.pictures and (left.ai_suspected, right.ai_suspected) == (False, True)
     assert (left.red_alert, right.red_alert, right.alert_reason, left.realism) == (True, False, "", None)
     assert next_of(given, given.pictures) == ((), 2)
@@ -71,6 +72,17 @@ def test_only_who_sits_at_this_computer_may_name_its_folders(tmp_path):
     with pytest.raises(MedDiffError, match="upload the pictures here"):
         candidates_of(arm, "", "", tmp_path, local=False)
     assert readers_of(" anna, ben\n\nchen ") == ["anna", "ben", "chen"]
+
+
+def test_results_show_every_comparison_and_interval():
+    plan = paired(cases=12)
+    result = analyse(plan, readings_of(plan, separated(1)), resamples=200)
+    told = results_html(result)
+    assert told.count("<svg") == 5  # ratings, a ROC of each made arm, forced choice, agreement
+    assert told.count(" less ") == 12 and "Wilcoxon signed rank" in told and "Fleiss" in told
+    assert (
+        len(re.findall(r"\[-?\d\.\d\d, -?\d\.\d\d\]", told)) == 12 + 2 * 2 + 2
+    )  # the ratings are all 3: no agreement of them
 
 
 # ---------------------------------------------------------------- in a browser
@@ -91,9 +103,8 @@ def _picture(page) -> str:  # type: ignore[no-untyped-def]
     return re.search(rb"RP-[0-9a-f]{12}", data).group().decode()  # type: ignore[union-attr]
 
 
-def _read(page, place: int, of: int, alert: str = "") -> None:  # type: ignore[no-untyped-def]
+def _read(page, alert: str = "") -> None:  # type: ignore[no-untyped-def]
     """Answers the picture on the screen by keys alone."""
-    page.locator("#md-study-at", has_text=f"Picture {place} of {of}").wait_for()
     page.locator("#md-study-realism.now").wait_for()
     for number, key in enumerate("453224", 1):  # realism to misleading, AI, sure
         page.keyboard.press(key)
@@ -140,6 +151,7 @@ def test_a_study_from_plan_to_results_and_blind_all_the_way(page, address: str, 
         seat.set_default_timeout(120_000)
         _enter(seat, link, reader)
         for place in range(1, 5):
+            seat.locator("#md-study-at", has_text=f"Picture {place} of 4").wait_for()
             if place == 3:
                 before = _picture(seat)
                 seat.reload()
@@ -149,7 +161,7 @@ def test_a_study_from_plan_to_results_and_blind_all_the_way(page, address: str, 
             told = ["zebra", "yak", "Smith", "glioma", "RC-", "synthetic picture", *(case.case.id for case in cases), *(p.sha256 for a in plan.arms for p in a.pictures)]  # fmt: skip
             assert not [word for word in told if word in shown]
             assert seat.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            _read(seat, place, 4, "no such anatomy" if _picture(seat) == bad.id else "")
+            _read(seat, "no such anatomy" if _picture(seat) == bad.id else "")
         seat.locator("#md-study-notice .md-note", has_text="read everything").wait_for()
         seat.close()
     assert len(store.readings(plan.id)) == 8 and store.suspended(plan.id) == (bad.case,)
@@ -174,7 +186,7 @@ def test_a_study_from_plan_to_results_and_blind_all_the_way(page, address: str, 
     page.locator("#md-plan-alerts", has_text="shown again: a variant").wait_for()
     assert store.suspended(plan.id) == ()
     page.click("#md-plan-analyse")
-    page.locator("#md-plan-results svg.md-plot").nth(3).wait_for()
+    page.locator("#md-plan-results svg.md-plot").nth(2).wait_for()
     results = page.inner_text("#md-plan-results")
     assert "8 of 12 readings by 2 readers" in results and "AUC" in results and "Krippendorff" in results
     with page.expect_download() as waiting:
