@@ -242,6 +242,19 @@ def outlook(
     return questions.read(act)
 
 
+def read_cases(questions: Questions, learner: str, pathologies: Sequence[str]) -> dict[str, str]:
+    """Of these pathologies the case of each that a learner answered last, by key: pictures whose answer they know already."""
+
+    def act(session: Session) -> dict[str, str]:
+        query = select(AnswerRow.item).join(ItemRow, ItemRow.id == AnswerRow.item).order_by(AnswerRow.id)
+        met = (AnswerRow.learner == learner, ItemRow.pathology.in_(pathologies))
+        answered = list(dict.fromkeys(session.scalars(query.where(*met))))
+        items = items_of(session, answered) if answered else ()
+        return {item.pathology: item.cases[0] for item in items if item.kind is not Kind.COMPARE}
+
+    return questions.read(act)
+
+
 def progress(questions: Questions, learner: str, at: datetime | None = None) -> Progress:
     """How a learner does, by pathology and by day.
 

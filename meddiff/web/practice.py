@@ -6,7 +6,8 @@ import html
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,8 +106,12 @@ def stem_of(item: Item, left: str) -> str:
     return f'<div class="md-question"><p class="md-hint">{html.escape(left)}</p><p class="stem" translate="no">{html.escape(item.stem)}</p>{asked}</div>'
 
 
-def feedback_of(item: Item, score: Score, due: str) -> str:
-    """What the answer was worth and why, teaching points and their sources, as HTML in the question's language."""
+def feedback_of(item: Item, score: Score, due: str, alike: Mapping[str, SealedImage] | None = None) -> str:
+    """What the answer was worth and why, teaching points and their sources, as HTML in the question's language.
+
+    Args:
+        alike: pictures of look-alikes by their keys.
+    """
     words = TOLD[item.language]
     right = words["right" if score.right else "partly" if score.credit > 0 else "wrong"]
     look = "accepted" if score.right else "rejected"
@@ -121,12 +126,12 @@ def feedback_of(item: Item, score: Score, due: str) -> str:
         f'<span class="md-hint">{back}</span></p><p>{html.escape(score.feedback)}</p>'
         f"{f'<p>{html.escape(item.feedback)}</p>' if item.feedback else ''}"
         f"{points and remembered}"
-        f"{look_alikes_of(item)}{sources}</div>"
+        f"{look_alikes_of(item, alike or {})}{sources}</div>"
     )
 
 
-def look_alikes_of(item: Item) -> str:
-    """What looks like this disease, and what tells them apart, as HTML."""
+def look_alikes_of(item: Item, alike: Mapping[str, SealedImage]) -> str:
+    """What looks like this disease, side by side where there are pictures, and what tells them apart, as HTML."""
     diseases, words = load_pathologies(), words_of(item.language)
     disease = diseases.get(item.pathology)
     if disease is None or not disease.look_alikes:
@@ -136,7 +141,24 @@ def look_alikes_of(item: Item) -> str:
         for other in disease.told_in(item.language).look_alikes
     )
     heading = TOLD[item.language]["alike"].format(name=name_of(disease, words))
-    return f'<h3>{html.escape(heading)}</h3><div class="md-scroll"><table class="md-table"><tbody>{rows}</tbody></table></div>'
+    names = [name_of(diseases[key], words) for key in alike]
+    pictures = f'<div class="md-alike">{reading.shown(list(alike.values()), captions=names)}</div>' if alike else ""
+    return f'<h3>{html.escape(heading)}</h3>{pictures}<div class="md-scroll"><table class="md-table"><tbody>{rows}</tbody></table></div>'
+
+
+def pictures_alike(item: Item, questions: Questions, learner: str) -> dict[str, SealedImage]:
+    """Pictures of up to three look-alikes, by their keys, out of cases that the learner has read: others would give an answer away."""
+    from meddiff.bank import Bank
+    from meddiff.teaching.practice import read_cases
+
+    disease = load_pathologies().get(item.pathology)
+    keys = [one.key for one in disease.look_alikes] if disease else []
+    read = read_cases(questions, learner, keys) if keys else {}
+    pictures: dict[str, SealedImage] = {}
+    for key in (key for key in keys if key in read):
+        with suppress(MedDiffError):  # deleted since
+            pictures[key] = Bank().open(read[key]).image
+    return dict(list(pictures.items())[:3])
 
 
 def progress_of(told: Progress) -> str:
@@ -543,7 +565,7 @@ def build(files: Path, whose: Callable[[gr.Request], str] | None = None) -> tupl
             sure: gr.update(interactive=False),
             answer: gr.update(visible=False),
             told: gr.update(visible=True),
-            words_back: feedback_of(item, scored, due),
+            words_back: feedback_of(item, scored, due, pictures_alike(item, questions, desk_now.learner)),
             key: gr.update(visible=True),
             progress: progress_of(progress_now(questions, desk_now.learner)),
             **updates,

@@ -181,6 +181,9 @@ CSS = """
 .md-reading.spot img { cursor: crosshair; }
 .md-reading.drawing figure { touch-action: none; }
 .md-reading figcaption { position: absolute; left: 8px; top: 6px; color: #e5e7eb; font: 600 .95rem system-ui, sans-serif; text-shadow: 0 0 4px #000; line-height: 1.2; }
+.md-alike .md-reading { grid-template-columns: repeat(auto-fit, minmax(124px, 1fr)); background: #0b0f14; border-radius: 8px; margin: 4px 0 8px; }
+.md-alike .md-reading figcaption { position: static; font-size: .78rem; padding: 4px 2px 0; }
+.md-alike .md-reading figure { max-width: 200px; }
 .md-reading.cine { display: block; max-width: 632px; margin: 0 auto; }
 .md-reading.cine figure:not(.up) { display: none; }
 .md-spot { position: absolute !important; width: 1px !important; height: 1px !important; overflow: hidden !important; opacity: 0; pointer-events: none; }

@@ -11,12 +11,14 @@ import pytest
 from meddiff.bank import Bank, Review
 from meddiff.exchange.png import read_png_record
 from meddiff.marking import SealedCase
-from meddiff.teaching.answers import Answers
+from meddiff.teaching.answers import Answer, Answers
 from meddiff.teaching.item import Choice, ChoiceItem, Item, Kind, LocaliseItem, OrderItem, SizeItem, State, item_id
+from meddiff.teaching.learner import new_learner
+from meddiff.teaching.practice import read_cases
 from meddiff.teaching.quiz import list_quizzes
 from meddiff.teaching.store import ItemSearch, Questions
 from meddiff.web.charts import days_plot
-from meddiff.web.practice import marked_of, scored_of
+from meddiff.web.practice import look_alikes_of, marked_of, scored_of
 from meddiff.web.reading import path_of, shown
 from tests.exchange.series_support import series_of
 from tests.web.browser import in_browser
@@ -93,6 +95,27 @@ def test_an_outline_that_was_drawn_is_scored_by_its_overlap(visits):
 def test_days_show_what_was_right_of_all():
     plot = days_plot([("2026-11-24", 2, 4), ("2026-11-25", 3, 3)])
     assert plot.count('class="all"') == plot.count('class="right"') == 2 and "2 of 4" in plot
+
+
+def test_look_alikes_stand_side_by_side_where_the_learner_has_read_them(visits, tmp_path):
+    bank, questions, items = Bank(tmp_path), Questions(tmp_path), questions_on(visits)
+    for visit in visits:
+        bank.keep(visit)
+    questions.add(items)
+    for item in items:
+        questions.approve(item.id, "Ann")
+    learner = new_learner(questions).id
+    abscess = items[0].model_copy(update={"pathology": "glioma"})  # its look-alikes: an abscess for one
+    assert read_cases(questions, learner, ["brain_abscess"]) == {}
+    questions.answer(
+        Answer(learner=learner, item=items[0].id, version=1, token="token-one", credit=1, right=True, answer="{}")
+    )
+    assert read_cases(questions, learner, ["brain_abscess", "metastasis"]) == {"brain_abscess": visits[0].case.id}
+    told = look_alikes_of(abscess, {"brain_abscess": visits[0].image})
+    assert told.count("<figure") == 1 and "<figcaption>brain abscess</figcaption>" in told
+    assert "<figure" not in look_alikes_of(abscess, {}) and "thinner towards the ventricle" in look_alikes_of(
+        abscess, {}
+    )
 
 
 # ---------------------------------------------------------------- in a browser
