@@ -10,7 +10,9 @@ What a learner's browser sends is looked at once more:
 - only the paths that their page needs pass (`LEARNERS_MAY`), and of events only those of Gradio's queue;
 - the name that Gradio gives to what one browser tab has before it (`session_hash`) is made part of the account: a name that
   somebody else's tab has means another thing here, so that nobody hears or moves what is another's;
-- a file of the server cannot be named as an input.
+- neither a file of the server nor an address elsewhere can be named as an input or asked for.
+
+Educators see all there is, each other's work too, and are not kept apart.
 
 | against | is |
 |---|---|
@@ -73,7 +75,7 @@ LONGEST_FORM, LONGEST_EVENT = 10_000, 1_000_000  # bytes
 ACCOUNT = "meddiff.account"  # in a request's scope
 LEARNERS_MAY = re.compile(
     r"(GET|HEAD) /(config|theme\.css|favicon\.ico|manifest\.json|(assets|static)/.+|"
-    r"gradio_api/(info|startup-events|queue/data|heartbeat/[^/]+|file=.+))?|POST /gradio_api/queue/join"
+    r"gradio_api/(info|startup-events|queue/data|heartbeat/[^/]+|file=(?!(?i:https?:)).+))?|POST /gradio_api/queue/join"
 )
 _A_FILE = '"gradio.FileData"'  # how an input says that it is a file, in JSON
 _BY_ACCOUNT = 32  # letters of an account in what its tabs are called
@@ -238,7 +240,7 @@ WORDS = {
 
 _PAGE = """<!doctype html>
 <html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><style>
+<title>{title}</title><link rel="icon" href="data:,"><style>
 :root {{ color-scheme: light dark; --ground: #f1f5f9; --card: #fff; --ink: #1e293b; --soft: #64748b; --line: #cbd5e1; }}
 @media (prefers-color-scheme: dark) {{ :root {{ --ground: #020617; --card: #0f172a; --ink: #e2e8f0; --soft: #94a3b8; --line: #334155; }} }}
 * {{ box-sizing: border-box; }}
@@ -390,6 +392,8 @@ async def _own(scope: Scope, receive: Receive, name: str) -> tuple[Scope, Receiv
         return hashlib.sha256(name.encode()).hexdigest()[:_BY_ACCOUNT] + str(tab)
 
     path = scope["path"]
+    if path in ("/", "/config"):  # what may follow it asks for a kept state of the page
+        return {**scope, "query_string": b""}, receive
     if path.startswith("/gradio_api/heartbeat/"):
         head, _, tab = path.rpartition("/")
         return {**scope, "path": f"{head}/{mine(tab)}", "raw_path": f"{head}/{mine(tab)}".encode()}, receive

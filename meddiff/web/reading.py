@@ -18,11 +18,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from meddiff.case import pixel_sha256
 from meddiff.web import language, viewer
 
 if TYPE_CHECKING:
@@ -218,12 +221,10 @@ def shown(
         marked: rows and columns in pixels of what was marked: one is a spot, several are the corners of an outline.
         captions: default A, B, ... where there are several.
     """
-    from meddiff.exchange.png import screen_bytes
-
     words = captions or (list(LETTERS) if len(pictures) > 1 else [""])
     figures = []
     for number, picture in enumerate(pictures):
-        data = base64.b64encode(screen_bytes(picture, pictures[0], record=False)).decode()
+        data = _data(_OnScreen(pixel_sha256(picture.pixels), pixel_sha256(pictures[0].pixels), picture, pictures[0]))
         high, wide = picture.pixels.shape
         outline = outlines[number] if number < len(outlines) else None
         drawn = f'<path class="outline" d="{path_of(outline)}"/>' if outline is not None and outline.any() else ""
@@ -257,6 +258,24 @@ def unnamed(pictures: Sequence[bytes], captions: Sequence[str] = ()) -> str:
             f'src="data:image/png;base64,{source}"></div>{caption}</figure>'
         )
     return f'<div class="md-reading">{"".join(figures)}</div>'
+
+
+@dataclass(frozen=True)
+class _OnScreen:
+    """A picture in the grey levels of another, by the hashes of both."""
+
+    sha256: str
+    like_sha256: str
+    picture: SealedImage = field(compare=False)
+    like: SealedImage = field(compare=False)
+
+
+@lru_cache(maxsize=64)  # a class looks at the same few pictures at the same time
+def _data(shown: _OnScreen) -> str:
+    """Bytes of the PNG without its record, as base64."""
+    from meddiff.exchange.png import screen_bytes
+
+    return base64.b64encode(screen_bytes(shown.picture, shown.like, record=False)).decode()
 
 
 def path_of(mask: np.ndarray) -> str:

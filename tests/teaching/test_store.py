@@ -9,7 +9,7 @@ from meddiff.bank import Bank
 from meddiff.case import MedDiffError
 from meddiff.teaching.item import Choice, Kind, State
 from meddiff.teaching.store import ItemSearch, Questions
-from meddiff.teaching.tables import ItemVersionRow, SchemaRow
+from meddiff.teaching.tables import SCHEMA, ItemVersionRow, SchemaRow
 from tests.teaching.store_support import approve, made
 
 
@@ -212,7 +212,7 @@ def test_many_who_open_a_new_store_at_once_all_can(url):
     assert not failed
     questions = Questions(url)
     assert questions.find(ItemSearch()).total == 8
-    assert questions.read(lambda session: session.scalars(select(SchemaRow.number)).all()) == [1]
+    assert questions.read(lambda session: session.scalars(select(SchemaRow.number)).all()) == [SCHEMA]
     questions.engine.dispose()
 
 
