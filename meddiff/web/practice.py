@@ -146,7 +146,7 @@ def look_alikes_of(item: Item, alike: Mapping[str, SealedImage]) -> str:
     return f'<h3>{html.escape(heading)}</h3>{pictures}<div class="md-scroll"><table class="md-table"><tbody>{rows}</tbody></table></div>'
 
 
-def pictures_alike(item: Item, questions: Questions, learner: str) -> dict[str, SealedImage]:
+def look_alike_pictures(item: Item, questions: Questions, learner: str) -> dict[str, SealedImage]:
     """Pictures of up to three look-alikes, by their keys, out of cases that the learner has read: others would give an answer away."""
     from meddiff.bank import Bank
     from meddiff.teaching.practice import read_cases
@@ -565,7 +565,7 @@ def build(files: Path, whose: Callable[[gr.Request], str] | None = None) -> tupl
             sure: gr.update(interactive=False),
             answer: gr.update(visible=False),
             told: gr.update(visible=True),
-            words_back: feedback_of(item, scored, due, pictures_alike(item, questions, desk_now.learner)),
+            words_back: feedback_of(item, scored, due, look_alike_pictures(item, questions, desk_now.learner)),
             key: gr.update(visible=True),
             progress: progress_of(progress_now(questions, desk_now.learner)),
             **updates,

@@ -179,7 +179,7 @@ def open_practice(visitor: Visitor) -> dict[str, Any]:
 
 def stem_of(shown: dict[str, Any]) -> str:
     """The question that is shown."""
-    found = re.search(r'class="stem">([^<]*)<', shown["md-practice-stem"]["value"])
+    found = re.search(r'class="stem"[^>]*>([^<]*)<', shown["md-practice-stem"]["value"])
     assert found
     return found.group(1)
 
