@@ -160,7 +160,8 @@ def test_a_study_from_plan_to_results_and_blind_all_the_way(page, address: str, 
             shown = seat.content()
             told = ["zebra", "yak", "Smith", "RC-", "synthetic picture", *(case.case.id for case in cases), *(p.sha256 for a in plan.arms for p in a.pictures)]  # fmt: skip
             assert not [word for word in told if word in shown]
-            assert "glioma" not in seat.inner_text("body")  # the page's own words, in both languages, name every disease
+            # Not in the page's source: its own words, in both languages, name every disease.
+            assert "glioma" not in seat.inner_text("body")
             assert seat.evaluate("document.documentElement.scrollWidth <= innerWidth")
             _read(seat, "no such anatomy" if _picture(seat) == bad.id else "")
         seat.locator("#md-study-notice .md-note", has_text="read everything").wait_for()
