@@ -193,7 +193,7 @@ def address(house: Path, tiny_packs: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         app.terminate()
-        app.wait(20)
+        app.wait(60)
 
 
 def test_no_endpoint_is_offered_to_programs(address):

@@ -38,6 +38,7 @@ import socket
 import sqlite3
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
@@ -506,12 +507,14 @@ def serve(
 def mount(page: gr.Blocks, host: str, port: int, tells_errors: bool, look: dict[str, Any]) -> FastAPI:
     """A page as an application that knows who asks by what `Door` found."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    gr.mount_gradio_app(
-        app, page, "/", server_name=host, server_port=port, run_history=False, show_error=tells_errors,
-        i18n=language.translated(page), **look,
-        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
-        auth_dependency=lambda request: account.name if (account := request.scope.get(ACCOUNT)) else None,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="SSR mode is not supported")  # nobody asked for it
+        gr.mount_gradio_app(
+            app, page, "/", server_name=host, server_port=port, run_history=False, show_error=tells_errors,
+            i18n=language.translated(page), **look,
+            app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+            auth_dependency=lambda request: account.name if (account := request.scope.get(ACCOUNT)) else None,
+        )  # fmt: skip
     page.has_launched = True  # Gradio looks at which files an event may name only where it believes this
     return app
 

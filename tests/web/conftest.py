@@ -68,7 +68,7 @@ def address(folder: Path, orthanc: Orthanc) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         app.terminate()
-        app.wait(20)
+        app.wait(60)
     assert list((folder / "tmp").glob("meddiff-*")) == []  # nothing that was uploaded or shown stays behind
 
 
