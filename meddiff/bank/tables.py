@@ -263,9 +263,8 @@ def _first_versions(connection: Connection) -> None:
         connection.execute(update(CaseRow).where(CaseRow.id == row.id).values(size_mm=size))
 
 
-@lru_cache(
-    maxsize=64
-)  # an engine keeps the statements that it has put into words: that is half of what a short read costs
+# Kept, because an engine keeps the statements that it has put into words: that is half of what a short read costs.
+@lru_cache(maxsize=64)
 def _sqlite(url: str) -> Engine:
     engine = create_engine(url, poolclass=NullPool)
 

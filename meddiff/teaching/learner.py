@@ -17,7 +17,6 @@ from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-import meddiff.bank  # noqa: F401 (before its modules: two threads that import both at once would meet half of it)
 from meddiff.bank.review import now, plain
 from meddiff.case import MedDiffError, Record
 from meddiff.teaching.answers import Answers, Given, learner_row, read

@@ -16,7 +16,6 @@ from pydantic import Field, field_validator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-import meddiff.bank  # noqa: F401 (before its modules: two threads that import both at once would meet half of it)
 from meddiff.bank.review import name_of, now, plain
 from meddiff.case import MedDiffError, Record
 from meddiff.teaching.answers import learner_row

@@ -333,3 +333,26 @@ def test_a_server_that_is_not_there_is_one_sentence_without_the_password(tmp_pat
     with pytest.raises(MedDiffError, match="cannot be opened") as error:
         Bank(tmp_path, "postgresql://ann:secret@127.0.0.1:1/bank")
     assert "secret" not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_package_is_entered_by_any_door_at_once():
+    """Each thread imports another module of it first, as tabs of the page do that are opened together."""
+    script = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+doors = ["meddiff.bank", "meddiff.bank.review", "meddiff.bank.tables", "meddiff.bank.store", "meddiff.teaching.store"]
+together, wrong = threading.Barrier(len(doors)), []
+def enter(door):
+    together.wait()
+    try:
+        __import__(door)
+        from meddiff.bank import Bank, Review
+        Bank.keep, Review.REJECTED
+    except BaseException as error:
+        wrong.append(f"{door}: {error!r}")
+threads = [threading.Thread(target=enter, args=[door]) for door in doors]
+[thread.start() for thread in threads], [thread.join() for thread in threads]
+sys.exit("\\n".join(wrong) or 0)
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
