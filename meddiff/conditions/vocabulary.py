@@ -244,6 +244,12 @@ def load_vocabulary(folder: Path | None = None) -> Vocabulary:
     return _checked(Vocabulary, (folder or settings().prompts) / "vocabulary.yaml")
 
 
+def pathology_name(key: str) -> str:
+    """The English name of a pathology; the key where there is no such, "normal" for none."""
+    known = load_pathologies().get(key)
+    return known.name if known else key or "normal"
+
+
 @lru_cache(maxsize=4)
 def load_pathologies(folder: Path | None = None) -> dict[str, Pathology]:
     """All pathologies by key.

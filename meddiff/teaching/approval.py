@@ -6,7 +6,7 @@ What happens to a case later counts too: learners do not see an approved item wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from meddiff.bank import Bank, Review
 from meddiff.case import MedDiffError, Status
@@ -26,26 +26,25 @@ def approve(
         MedDiffError: an item that cannot be approved because of a case; or as `Questions.approve`.
     """
     items = questions.items(list(ids))
-    suspended = _suspended(bank)
-    known: dict[str, str] = {}
+    wrong = faults(bank, (case for item in items for case in item.cases))
     for item in items:
         for case in item.cases:
-            if case not in known:
-                known[case] = fault_of(bank, case, suspended)
-            if known[case]:
-                raise MedDiffError(f"{item.id} cannot be approved: {known[case]}")
+            if wrong[case]:
+                raise MedDiffError(f"{item.id} cannot be approved: {wrong[case]}")
     return tuple(questions.approve(item.id, who, version, why) for item in items)
 
 
-def fault_of(bank: Bank, case_id: str, suspended: Iterable[str] | None = None) -> str:
-    """Why learners must not see a case, in a sentence that says what to do; empty where they may.
-
-    Args:
-        suspended: ids of cases that readers' red alerts have suspended; None: looked up.
+def faults(bank: Bank, cases: Iterable[str]) -> dict[str, str]:
+    """Why learners must not see cases, by id, in a sentence each that says what to do; empty where they may.
 
     Raises:
         MedDiffError: the bank does not answer.
     """
+    suspended = _suspended(bank)
+    return {case: _fault_of(bank, case, suspended) for case in dict.fromkeys(cases)}
+
+
+def _fault_of(bank: Bank, case_id: str, suspended: Collection[str]) -> str:
     if not (known := bank.knows(case_id)):
         return f"the bank has no case {case_id}: import the bank that it came from."
     if known == "deleted":
@@ -55,7 +54,7 @@ def fault_of(bank: Bank, case_id: str, suspended: Iterable[str] | None = None) -
         return f"its case {case_id} was rejected by its check ({entry.case.reason or 'no reason is kept'}): choose another case."
     if entry.review is Review.REJECTED:
         return f"its case {case_id} was rejected by {entry.reviewer} ({entry.why}): review it again in the Case bank."
-    if case_id in (_suspended(bank) if suspended is None else suspended):
+    if case_id in suspended:
         return f"its case {case_id} was suspended by readers' red alerts in a study: look at it, and reject it in the Case bank."
     try:
         bank.open(case_id)

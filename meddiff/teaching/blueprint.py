@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from pydantic import Field, model_validator
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
 from meddiff.case import MedDiffError, Record
 from meddiff.teaching.item import Item, Kind, State
 from meddiff.teaching.quiz import MOST_ITEMS, Quiz, QuizSettings, new_quiz_id
-from meddiff.teaching.store import ItemSearch, Questions, approved
+from meddiff.teaching.store import ItemSearch, Questions, shown_to_learners
+from meddiff.teaching.tables import ItemRow
 
 NORMAL = "normal"  # how a table names the items without a pathology
 BANDS = (
@@ -181,13 +182,10 @@ def range_of(name: str) -> tuple[float, float]:
 
 def bands_of(questions: Questions) -> list[str]:
     """Bands of which learners can be shown a question; none where all are of one band."""
+    query = select(ItemRow.difficulty).where(*shown_to_learners()).distinct()
+    known = [one for one in questions.read(lambda session: session.scalars(query).all()) if one is not None]
     ends = {name: range_of(name) for name, _ in BANDS}
-
-    def act(session: Session) -> list[str]:
-        searches = {name: ItemSearch(difficulty_from=low, difficulty_to=high) for name, (low, high) in ends.items()}
-        return [name for name, wanted in searches.items() if approved(session, wanted)]
-
-    found = questions.read(act)
+    found = [name for name, (low, high) in ends.items() if any(low <= one <= high for one in known)]
     return found if len(found) > 1 else []
 
 

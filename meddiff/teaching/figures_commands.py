@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,8 @@ STEM = 46  # letters of a question in a row
 
 def add_parsers(acts: Any) -> None:
     """Adds what can be done to the verbs of `meddiff items`."""
+    from meddiff.teaching.commands import add_who  # which imports this module
+
     told = acts.add_parser(
         "statistics",
         help="show how questions did, and what to change in poor ones",
@@ -49,7 +50,7 @@ def add_parsers(acts: Any) -> None:
     more.add_argument("--seed", type=int, default=0, help="of what is asked for (default 0)")
     more.add_argument("--pack", default="brain-t1gd", help="model pack (default brain-t1gd)")
     more.add_argument("--precision", choices=("int8", "bf16", "fp32"), default="int8", help="default int8")
-    more.add_argument("--who", default=getpass.getuser(), metavar="NAME", help="who does it")
+    add_who(more)
     more.set_defaults(act=_more)
 
 

@@ -48,6 +48,16 @@ class Design(StrEnum):
     PAIRS = "pairs"  # a real and a made one side by side: which is AI? Two-alternative forced choice
 
 
+class Processing(StrEnum):
+    """How an arm's pictures may be changed to make another's; `study_pictures` does it."""
+
+    SMOOTHED = "smoothed"
+    SHARPENED = "sharpened"
+    NOISIER = "noisier"
+    COARSER = "half the resolution"
+    BRIGHTER = "brighter"
+
+
 class Question(StrEnum):
     """What is rated from 1 to 5."""
 

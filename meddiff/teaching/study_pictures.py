@@ -32,7 +32,7 @@ from pydantic import Field
 from scipy import ndimage
 
 from meddiff.case import MedDiffError, Record
-from meddiff.teaching.study import PICTURE_ID, Design, Plan, Source
+from meddiff.teaching.study import PICTURE_ID, Design, Plan, Processing, Source
 
 if TYPE_CHECKING:
     from meddiff.bank import Bank
@@ -476,9 +476,9 @@ def _coarser(picture: np.ndarray) -> np.ndarray:
 
 # Name -> picture float [side, side] in [0, 1] to one of about that range.
 PROCESSINGS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "smoothed": lambda picture: ndimage.gaussian_filter(picture, 1.0),
-    "sharpened": _sharpened,
-    "noisier": _noisier,
-    "half the resolution": _coarser,
-    "brighter": lambda picture: picture**0.7,
+    Processing.SMOOTHED: lambda picture: ndimage.gaussian_filter(picture, 1.0),
+    Processing.SHARPENED: _sharpened,
+    Processing.NOISIER: _noisier,
+    Processing.COARSER: _coarser,
+    Processing.BRIGHTER: lambda picture: picture**0.7,
 }

@@ -20,7 +20,6 @@ from sqlalchemy import Connection, Integer, String, Text, func, insert, inspect,
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-import meddiff.bank  # noqa: F401 (before its modules: two threads that import both at once would meet half of it)
 from meddiff.bank.tables import bring_to, engine_of, writing
 from meddiff.case import MedDiffError
 from meddiff.settings import settings
@@ -34,14 +33,19 @@ class Base(DeclarativeBase):
     """Of the tables of studies."""
 
 
-class PlanRow(Base):
-    """A plan as it stood from `at` on."""
+class Numbered:
+    """Records of a study, one after the other; the newest is the one with the largest number."""
 
-    __tablename__ = "study_plans"
     study: Mapped[str] = mapped_column(String(16), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     at: Mapped[str] = mapped_column(String(32))  # ISO 8601, UTC
     record: Mapped[str] = mapped_column(Text)
+
+
+class PlanRow(Numbered, Base):
+    """A plan as it stood from `at` on."""
+
+    __tablename__ = "study_plans"
 
 
 class ReadingRow(Base):
@@ -55,24 +59,16 @@ class ReadingRow(Base):
     record: Mapped[str] = mapped_column(Text)
 
 
-class DecisionRow(Base):
+class DecisionRow(Numbered, Base):
     """A decision on a case of a study."""
 
     __tablename__ = "study_decisions"
-    study: Mapped[str] = mapped_column(String(16), primary_key=True)
-    number: Mapped[int] = mapped_column(Integer, primary_key=True)
-    at: Mapped[str] = mapped_column(String(32))
-    record: Mapped[str] = mapped_column(Text)
 
 
-class ShowingRow(Base):
+class ShowingRow(Numbered, Base):
     """How a study's pictures are shown from `at` on."""
 
     __tablename__ = "study_showings"
-    study: Mapped[str] = mapped_column(String(16), primary_key=True)
-    number: Mapped[int] = mapped_column(Integer, primary_key=True)
-    at: Mapped[str] = mapped_column(String(32))
-    record: Mapped[str] = mapped_column(Text)
 
 
 def _number(connection: Connection) -> int:
@@ -139,9 +135,7 @@ class StudyStore:
         Raises:
             MedDiffError: unknown study.
         """
-        query = select(PlanRow.record).where(PlanRow.study == study).order_by(PlanRow.number.desc()).limit(1)
-        with self._reading() as connection:
-            found = connection.scalar(query)
+        found = self._newest(PlanRow, study)
         if found is None:
             known = ", ".join(plan.id for plan in self.plans()) or "none yet"
             raise MedDiffError(f"There is no study {study}; kept are: {known}.")
@@ -241,14 +235,17 @@ class StudyStore:
         Raises:
             MedDiffError: it was never said.
         """
-        query = select(ShowingRow.record).where(ShowingRow.study == study).order_by(ShowingRow.number.desc()).limit(1)
-        with self._reading() as connection:
-            found = connection.scalar(query)
+        found = self._newest(ShowingRow, study)
         if found is None:
             raise MedDiffError(
                 f"Where the pictures of {study} are, is not kept: say it with `meddiff study pictures {study} FOLDER`."
             )
         return Showing.model_validate_json(found)
+
+    def _newest(self, table: type[Numbered], study: str) -> str | None:
+        query = select(table.record).where(table.study == study).order_by(table.number.desc()).limit(1)
+        with self._reading() as connection:
+            return connection.scalar(query)
 
     def _add(self, table: type[DecisionRow] | type[ShowingRow], study: str, record: Decision | Showing) -> None:
         with self._writing() as connection:

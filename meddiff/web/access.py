@@ -60,6 +60,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from meddiff.case import MedDiffError
 from meddiff.settings import settings
 from meddiff.web import language
+from meddiff.web.language import in_chinese
 from meddiff.web.style import FOOTER
 
 if TYPE_CHECKING:  # the database's libraries take seconds that a page without accounts does not wait for
@@ -225,14 +226,14 @@ def _hashed(token: str) -> str:
 WORDS = {
     "en": {
         "title": "Log in to MedDiff", "name": "Name", "password": "Password", "enter": "Log in",
-        "lost": "No account, or the password forgotten? Ask whoever teaches.", "foot": FOOTER,
+        "lost": "No account, or the password forgotten? Ask whoever teaches.",
         "wrong": "This name and this password do not fit each other. Check both, capitals in the password too.",
         "wait": "Too many wrong passwords. Try again in {wait}.", "s": "{n} seconds", "min": "{n} minutes",
         "stale": "This form was open for too long. Please log in again.",
     },
     "zh": {
         "title": "登录 MedDiff", "name": "用户名", "password": "密码", "enter": "登录",
-        "lost": "没有账户或忘记密码？请联系授课教师。", "foot": "合成图像，不可用于诊断。",
+        "lost": "没有账户或忘记密码？请联系授课教师。",
         "wrong": "用户名与密码不匹配。请检查两者，密码区分大小写。",
         "wait": "密码错误次数过多。请在{wait}后重试。", "s": " {n} 秒", "min": " {n} 分钟",
         "stale": "此表单打开时间过长，请重新登录。",
@@ -276,6 +277,7 @@ def login_page(language: str, form: str, told: str = "", given: str = "") -> str
         given: the name that was typed.
     """
     escaped = {key: html.escape(word) for key, word in WORDS[language].items()}
+    escaped["foot"] = html.escape(FOOTER if language == "en" else in_chinese(FOOTER))
     alert = f'<p class="told" role="alert">{html.escape(told)}</p>' if told else ""
     first, second = ("", " autofocus") if given else (" autofocus", "")
     return _PAGE.format(

@@ -14,7 +14,7 @@ from meddiff.case import Case, MedDiffError, Plane, Status
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.web import first_use, pacs, viewer
 from meddiff.web.create import sentence_of
-from meddiff.web.language import say
+from meddiff.web.language import say, warn
 from meddiff.web.style import alert, note
 
 if TYPE_CHECKING:  # the database's library is loaded when the tab is opened
@@ -191,7 +191,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             found, known = bank.find(asked(*values)), bank.tags()
         except (MedDiffError, ValidationError) as error:
             words = sentence_of(error)
-            gr.Warning(html.escape(say(words), quote=False))
+            warn(words)
             return [gr.skip(), alert(words), *(gr.skip() for _ in range(5))]
         shown_now = (
             f" (these {PAGE} come first; filter to reach the others)" if found.total > len(found.entries) else ""
@@ -233,7 +233,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
             sealed = bank.open(case_id, deleted=True)
             return _on_page(sealed, bank.entry(case_id), which)
         except MedDiffError as error:
-            gr.Warning(html.escape(say(str(error)), quote=False), title=say("Not opened"))
+            warn(str(error), "Not opened")
             return {notice: alert(str(error)), **_only_deletable(case_id)}
 
     def _only_deletable(case_id: str) -> dict[Any, Any]:
@@ -276,7 +276,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
                 decision=(Review(state), why),
             )  # fmt: skip
         except MedDiffError as error:
-            gr.Warning(html.escape(say(str(error)), quote=False), title=say("Not saved"))
+            warn(str(error), "Not saved")
             return {said: alert(str(error))}
         gr.Info(say("Saved."))
         return {said: told(entry), seen: (case_id, entry.revision)}
@@ -288,7 +288,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
             Bank().delete(case_id, who, revision=revision)
         except MedDiffError as error:
-            gr.Warning(html.escape(say(str(error)), quote=False), title=say("Not deleted"))
+            warn(str(error), "Not deleted")
             return {said: alert(str(error))}
         return {
             **_on_page(None, None, which),
@@ -303,7 +303,7 @@ def build(files: Path) -> tuple[Any, list[Any], list[Any]]:
 
             Bank().restore(which_case[0], who)
         except MedDiffError as error:
-            gr.Warning(html.escape(say(str(error)), quote=False), title=say("Not brought back"))
+            warn(str(error), "Not brought back")
             return {}
         return show(which_case[0], which)
 

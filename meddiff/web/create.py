@@ -16,7 +16,7 @@ from meddiff.case import Clinical, Findings, MaskSpec, MedDiffError, Plane, Requ
 from meddiff.conditions.prompt import EXAMPLE, EXAMPLES, presets, read_clinical, read_sentence, write_sentence
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.web import viewer
-from meddiff.web.language import say, visitor
+from meddiff.web.language import say, visitor, warn
 from meddiff.web.models import DEFAULT, Models
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
                     **on_page(desk_now, values[shown.which]),
                 }
         except (MedDiffError, ValidationError) as error:
-            gr.Warning(html.escape(say(sentence_of(error)), quote=False), title=say("Please check"))
+            warn(sentence_of(error), "Please check")
             yield {notice: f'<div class="md-alert" role="alert">{html.escape(sentence_of(error))}</div>'}
 
     def choose(desk_now: Desk, which: str, event: gr.SelectData) -> dict[Any, Any]:
@@ -308,7 +308,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
 
                 bank.keep_background(carrier(background))
         except MedDiffError as error:
-            gr.Warning(html.escape(say(str(error)), quote=False), title=say("Not kept"))
+            warn(str(error), "Not kept")
             return {kept_notice: f'<div class="md-alert" role="alert">{html.escape(str(error))}</div>'}
         desk_now.kept.add(kept_id)
         beside = " Its slice is stored beside it, so that it can be made again." if background is not None else ""
@@ -478,7 +478,7 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
                 found = read_image(path, None if wanted is None else int(wanted), Plane(plane) if plane else None)
                 desk_now.own, message = found, _told(found)
         except MedDiffError as error:
-            gr.Warning(html.escape(say(str(error)), quote=False), title=say("This file cannot be used"))
+            warn(str(error), "This file cannot be used")
             alert = f'<div class="md-alert" role="alert">{html.escape(str(error))}</div>'
         return {desk: desk_now, parts["told"]: alert or message}
 
@@ -515,7 +515,7 @@ def _wire_form(desk: gr.State, fields: dict[str, Any], parts: dict[str, Any]) ->
             seed = int(np.random.default_rng().integers(2**31))
             mask = sample_outline(read_sentence(text), where, None, seed, size_mm=number(size, "Size", 1, 120))
         except MedDiffError as error:
-            gr.Warning(html.escape(say(str(error)), quote=False), title=say("No outline"))
+            warn(str(error), "No outline")
             return gr.skip()
         paint = np.zeros((*mask.shape, 4), np.uint8)
         paint[mask] = (46, 196, 182, 255)
@@ -580,7 +580,7 @@ def _wire_first(
                 )
             )
         except (MedDiffError, ValidationError) as error:
-            gr.Warning(html.escape(say(sentence_of(error)), quote=False), title=say("No slice"))
+            warn(sentence_of(error), "No slice")
             yield {parts["first_told"]: f'<div class="md-alert" role="alert">{html.escape(sentence_of(error))}</div>'}
             return
         desk_now.first = made_slice(sealed.image, plane)

@@ -51,6 +51,11 @@ def say(words: str) -> str:
     return in_chinese(words) if visitor() == "zh" else words
 
 
+def warn(words: str, title: str = "Warning") -> None:
+    """A notice that pops up over the page, in the visitor's language."""
+    gr.Warning(html.escape(say(words), quote=False), title=say(title))
+
+
 def of_browser(accepted: str | None) -> Language:
     """The language for an `Accept-Language` header: Chinese where simplified Chinese is what the browser is set to."""
     first = (accepted or "").split(",")[0].split(";")[0].strip()

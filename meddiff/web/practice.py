@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from meddiff.case import MaskSpec, MedDiffError
-from meddiff.conditions.vocabulary import load_pathologies
+from meddiff.conditions.vocabulary import load_pathologies, pathology_name
 from meddiff.teaching.item import ChoiceItem, Item
 from meddiff.teaching.wording import name_of, words_of
 from meddiff.web import first_use, reading, viewer
@@ -25,6 +25,8 @@ from meddiff.web.language import visitor
 from meddiff.web.style import alert, note
 
 if TYPE_CHECKING:  # the database's library is loaded when the tab is opened
+    import numpy as np
+
     from meddiff.marking.seal import SealedCase, SealedImage
     from meddiff.teaching.practice import Progress
     from meddiff.teaching.score import Score
@@ -40,6 +42,7 @@ NOTHING_HERE = (
     "Teach tab or with <code>meddiff items</code>."
 )
 LOST = "MedDiff was started again since this question was shown, and your answer to it is not kept. Load the page again to go on."
+ALIKE = 3  # pictures of look-alikes beside the feedback
 DONE = "Nothing is due now, and there is nothing new."
 CONFIDENCES = [("1 a guess", 1), ("2", 2), ("3", 3), ("4", 4), ("5 certain", 5)]
 ASK = {
@@ -147,27 +150,28 @@ def look_alikes_of(item: Item, alike: Mapping[str, SealedImage]) -> str:
 
 
 def look_alike_pictures(item: Item, questions: Questions, learner: str) -> dict[str, SealedImage]:
-    """Pictures of up to three look-alikes, by their keys, out of cases that the learner has read: others would give an answer away."""
+    """Pictures of up to `ALIKE` look-alikes, by their keys, out of cases that the learner has read: others would give an answer away."""
     from meddiff.bank import Bank
     from meddiff.teaching.practice import read_cases
 
     disease = load_pathologies().get(item.pathology)
     keys = [one.key for one in disease.look_alikes] if disease else []
     read = read_cases(questions, learner, keys) if keys else {}
-    pictures: dict[str, SealedImage] = {}
+    bank, pictures = Bank(), dict[str, SealedImage]()
     for key in (key for key in keys if key in read):
+        if len(pictures) == ALIKE:
+            break
         with suppress(MedDiffError):  # deleted since
-            pictures[key] = Bank().open(read[key]).image
-    return dict(list(pictures.items())[:3])
+            pictures[key] = bank.open(read[key]).image
+    return pictures
 
 
 def progress_of(told: Progress) -> str:
     """How a learner does, by pathology and over time, as HTML."""
     if not told.by_pathology:
         return '<p class="md-hint">Your progress appears here after the first answer.</p>'
-    names = load_pathologies()
     rows = "".join(
-        f"<tr><td>{html.escape(names[row.pathology].name if row.pathology in names else row.pathology or 'normal')}</td>"
+        f"<tr><td>{html.escape(pathology_name(row.pathology))}</td>"
         f"<td>{row.right} of {row.answers}</td><td>{_share(row.recall)}</td><td>{row.due}</td></tr>"
         for row in told.by_pathology
     )
@@ -205,6 +209,11 @@ def pictures_of(item: Item) -> tuple[list[SealedCase], list[SealedImage]]:
 def shown_of(item: Item, cases: Sequence[SealedCase]) -> list[SealedImage]:
     """The pictures that an item shows of its cases, each the case or its twin."""
     return [case.image if role == "case" else case.twin for case, (_, role) in zip(cases, item.shown, strict=True)]
+
+
+def outlines_of(item: Item, cases: Sequence[SealedCase]) -> list[np.ndarray | None]:
+    """The lesion's outline in each picture that an item shows, bool [H, W]; None in a twin."""
+    return [case.mask if role == "case" else None for case, (_, role) in zip(cases, item.shown, strict=True)]
 
 
 # ---------------------------------------------------------------- what comes next
@@ -552,7 +561,7 @@ def build(files: Path, whose: Callable[[gr.Request], str] | None = None) -> tupl
         else:
             due = answer_turn(questions, told_answer).due
         before.answered = True
-        outlines = [case.mask if role == "case" else None for case, (_, role) in zip(cases, item.shown, strict=True)]
+        outlines = outlines_of(item, cases)
         updates = dict(zip(view.outputs, view.shown(cases[-1], viewer.WITH, files), strict=True))
         return {
             desk: desk_now,

@@ -35,7 +35,7 @@ from meddiff.web.course import (
     source_of,
 )
 from meddiff.web.create import PRECISIONS, sentence_of, understood
-from meddiff.web.language import say, visitor
+from meddiff.web.language import say, visitor, warn
 from meddiff.web.models import DEFAULT, Models
 from meddiff.web.style import alert, note
 
@@ -242,7 +242,7 @@ def build(models: Models, files: Path) -> dict[str, Any]:
         except (MedDiffError, ValidationError) as error:
             words = sentence_of(error)
             if not desk_now.stop:
-                gr.Warning(html.escape(say(words), quote=False), title=say("Please check"))
+                warn(words, "Please check")
             yield {notice: note(words) if desk_now.stop else alert(words)}
             return
         desk_now.series, desk_now.chosen = made, len(made.visits) - 1

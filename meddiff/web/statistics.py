@@ -12,7 +12,7 @@ import gradio as gr
 from pydantic import ValidationError
 
 from meddiff.case import MedDiffError
-from meddiff.conditions.vocabulary import load_pathologies
+from meddiff.conditions.vocabulary import pathology_name
 from meddiff.teaching.item import ChoiceItem, Item
 from meddiff.web import more, viewer
 from meddiff.web.create import sentence_of
@@ -42,9 +42,7 @@ class Desk:
 
 def name_of(item: Item, kinds: dict[str, str]) -> str:
     """A question in few words: its kind and its disease."""
-    diseases = load_pathologies()
-    disease = diseases[item.pathology].name if item.pathology in diseases else item.pathology or "normal"
-    return f"{kinds[item.kind.value]}, {disease}"
+    return f"{kinds[item.kind.value]}, {pathology_name(item.pathology)}"
 
 
 def summary_of(told: Report) -> str:

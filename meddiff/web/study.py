@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from meddiff.case import MedDiffError, Plane
 from meddiff.conditions.vocabulary import load_pathologies
-from meddiff.teaching.study import Design, Plan, Question, Reading, Source, flagged_cases, make_plan
+from meddiff.teaching.study import Design, Plan, Processing, Question, Reading, Source, flagged_cases, make_plan
 from meddiff.web import first_use, reading, viewer
 from meddiff.web.create import sentence_of
 from meddiff.web.study_reader import ASK, PATH
@@ -39,7 +39,6 @@ KINDS = [
     ("Not used", NONE),
 ]
 SOURCES = [("Real", "real"), ("Processed", "processed"), ("Synthetic", "synthetic")]
-PROCESSINGS = ("smoothed", "sharpened", "noisier", "half the resolution", "brighter")  # of study_pictures
 DESIGNS = [("One picture at a time, rated", "single"), ("Two side by side: which is AI? (2AFC)", "pairs")]
 FORMATS = [("iMRMC", "imrmc"), ("CSV, a line a reading", "csv"), ("JSON, the results", "json")]
 SEEN = 4  # pictures of an arm in the preview
@@ -583,7 +582,10 @@ def _arm(letter: str, name: str, kind: str) -> tuple[Any, ...]:
             visible=kind == UPLOAD, elem_id=f"md-plan-upload-{letter}",
         )  # fmt: skip
         processing = gr.Dropdown(
-            list(PROCESSINGS), value=PROCESSINGS[0], label="Processed: they are", visible=kind == SAME
+            [one.value for one in Processing],
+            value=Processing.SMOOTHED.value,
+            label="Processed: they are",
+            visible=kind == SAME,
         )
     return named, chosen, source, path, upload, processing
 

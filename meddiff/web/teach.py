@@ -14,13 +14,13 @@ import gradio as gr
 from pydantic import ValidationError
 
 from meddiff.case import MedDiffError
-from meddiff.conditions.vocabulary import load_pathologies
+from meddiff.conditions.vocabulary import load_pathologies, pathology_name
 from meddiff.teaching.item import ChoiceItem, Item, LocaliseItem, OrderItem, SizeItem, read_item
 from meddiff.web import first_use, more, reading, statistics, study, viewer
 from meddiff.web.create import sentence_of
 from meddiff.web.language import visitor
 from meddiff.web.models import Models
-from meddiff.web.practice import pictures_of
+from meddiff.web.practice import outlines_of, pictures_of
 from meddiff.web.style import alert, note
 
 if TYPE_CHECKING:  # the database's library is loaded when the tab is opened
@@ -64,8 +64,7 @@ class Desk:
 
 def line_of(item: Item) -> list[str]:
     """A question as a row of the list."""
-    diseases = load_pathologies()
-    disease = diseases[item.pathology].name if item.pathology in diseases else item.pathology or "normal"
+    disease = pathology_name(item.pathology)
     hard = "–" if item.difficulty is None else f"{item.difficulty:.2f}"
     return [KINDS[item.kind.value], disease, item.state.value, hard, item.stem]
 
@@ -311,11 +310,11 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
         try:
             from meddiff.teaching.export import FORMATS
 
-            formats = [(told.about, name) for name, told in FORMATS.items()]
+            formats, questions = [(told.about, name) for name, told in FORMATS.items()], store()
             return {
                 **listed(desk_now, *wanted),
-                kept: gr.update(choices=quizzes(store())),
-                modality: gr.update(choices=[("All", ""), *((name, name) for name in store().modalities())]),
+                kept: gr.update(choices=quizzes(questions)),
+                modality: gr.update(choices=[("All", ""), *((name, name) for name in questions.modalities())]),
                 form: gr.update(choices=formats, value=formats[0][1]),
             }
         except MedDiffError as error:
@@ -326,7 +325,8 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
         from meddiff.teaching.store import ItemSearch
 
         words, state_now, kind_now, disease_now = wanted
-        found = store().find(
+        questions = store()
+        found = questions.find(
             ItemSearch(
                 text=words or "", state=State(state_now) if state_now else None, kinds=(kind_now,) if kind_now else (),
                 pathologies=() if disease_now == "*" else (disease_now,), limit=ROWS,
@@ -337,7 +337,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
         hint = f"{found.total} questions.{more}" if found.total else EMPTY
         return {
             desk: desk_now,
-            notice: f'<p class="md-hint">{hint}</p>{held_back_words(store().held_back())}',
+            notice: f'<p class="md-hint">{hint}</p>{held_back_words(questions.held_back())}',
             table: [line_of(item) for item in found.items],
         }
 
@@ -375,17 +375,14 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
     def placed(desk_now: Desk, item: Item) -> dict[Any, Any]:
         """Updates that put a question on the bench."""
         from meddiff.bank import Bank
-        from meddiff.teaching.approval import fault_of
+        from meddiff.teaching.approval import faults as faults_in
 
         desk_now.item = item
-        bank = Bank()
-        of_cases = [f"The question cannot be approved: {why}" for case in item.cases if (why := fault_of(bank, case))]
+        wrong = faults_in(Bank(), item.cases)
+        of_cases = [f"The question cannot be approved: {wrong[case]}" for case in item.cases if wrong[case]]
         try:
             cases, pictures = pictures_of(item)
-            outlines = [
-                case.mask if role == "case" else None for case, (_, role) in zip(cases, item.shown, strict=True)
-            ]
-            view = reading.shown(pictures, outlines)
+            view = reading.shown(pictures, outlines_of(item, cases))
         except MedDiffError:  # a case that is gone or damaged, as `of_cases` says: the question can still be retired
             view = ""
         rows = (
@@ -584,9 +581,10 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
             from meddiff.bank import Bank
             from meddiff.teaching.export import export_quiz
 
-            held_back = set(store().held_back())
+            questions = store()
+            held_back = set(questions.held_back())
             left_out = [item for item in desk_now.quiz.items if item in held_back]
-            items = store().items([item for item in desk_now.quiz.items if item not in held_back])
+            items = questions.items([item for item in desk_now.quiz.items if item not in held_back])
             words = f"Left out, since a case was deleted or rejected: {', '.join(left_out)}." if left_out else ""
             folder = files / "quizzes" / secrets.token_hex(8)
             return {
