@@ -157,7 +157,8 @@ def look_alike_pictures(item: Item, questions: Questions, learner: str) -> dict[
     disease = load_pathologies().get(item.pathology)
     keys = [one.key for one in disease.look_alikes] if disease else []
     read = read_cases(questions, learner, keys) if keys else {}
-    bank, pictures = Bank(), dict[str, SealedImage]()
+    bank = Bank()
+    pictures: dict[str, SealedImage] = {}
     for key in (key for key in keys if key in read):
         if len(pictures) == ALIKE:
             break
