@@ -1,0 +1,1 @@
+"""Where a detector breaks: factor plans, detectors under test, the run, its scores, the report and the pack."""
