@@ -210,6 +210,32 @@ class Visit(Record):
     plan: str  # JSON of the series' plan (synthesis.series.Plan), from which every visit is made again
 
 
+class Acquisition(Record):
+    """How a picture was taken worse than it was made; every part is off by default. Applied by `imaging.acquisition`.
+
+    Attributes:
+        seed: draws the noise and the bias field.
+        noise: standard deviation of the two channels of complex noise (the magnitude is Rician), share of the range.
+        blur_mm: standard deviation of a Gaussian point spread.
+        bias: largest departure from 1 of a smooth factor over the middle of the picture, as of a receive coil.
+        gain: factor of all intensities; what passes white is cut off.
+        pixel_factor: pixels so many times as large, then interpolated back.
+        degrees: rotation in the plane, counter-clockwise on the screen; the outline turns with it.
+        ghosting: strength of two ghosts along the rows' direction (phase encoding), share of the picture's own intensity.
+        jpeg_quality: of a JPEG that it went through, 1 to 95; None: through none.
+    """
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    noise: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    blur_mm: Annotated[float, Field(ge=0, le=10)] = 0.0
+    bias: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    gain: Annotated[float, Field(ge=0.1, le=4)] = 1.0
+    pixel_factor: Annotated[float, Field(ge=1, le=8)] = 1.0
+    degrees: Annotated[float, Field(ge=-90, le=90)] = 0.0
+    ghosting: Annotated[float, Field(ge=0, le=1)] = 0.0
+    jpeg_quality: Annotated[int, Field(ge=1, le=95)] | None = None
+
+
 class Request(Record):
     """Everything that decides the pixels of one case. Same request, same pack, same precision: same pixels."""
 
@@ -229,13 +255,15 @@ class Request(Record):
     precision: str = "int8"
     tolerance: Tolerance = Tolerance()
     visit: Visit | None = None  # where the case is one of a series
+    acquisition: Acquisition | None = None  # where the picture was made worse after it was made
 
     @model_serializer(mode="wrap")
-    def _without_an_empty_visit(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Requests of single cases read, and are named, as they were before there were series."""
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Requests of single cases read, and are named, as they were before there were series and acquisitions."""
         told: dict[str, Any] = handler(self)
-        if self.visit is None:
-            told.pop("visit", None)
+        for later in ("visit", "acquisition"):
+            if getattr(self, later) is None:
+                told.pop(later, None)
         return told
 
     @field_validator("precision")
@@ -249,6 +277,8 @@ class Request(Record):
     def _background_fits_task(self) -> Request:
         if self.task is not Task.GENERATE and self.background_sha256 is None:
             raise ValueError(f"task {self.task.value} needs a background picture")
+        if self.acquisition is not None and (self.background_sha256 is not None or self.visit is not None):
+            raise ValueError("an acquisition belongs to a case from nothing: a given slice or a visit has its own")
         return self
 
     @property

@@ -32,6 +32,7 @@ MAY_ENCODE = {
     "web/bank.py": "a crossed-out tile where a case is damaged",
     "web/viewer.py": "a sealed image in eight bits",
     "diffusion": "weights",
+    "imaging/acquisition.py": "a JPEG in memory, decoded at once: what compression does to a picture",
     "conditions": "outlines",
     "teaching/study_pictures.py": "a reader study's pictures, real ones too, for a reader's screen: never a file",
     "teaching/export/slides.py": "a presentation of pictures that the PNG writer made",

@@ -17,7 +17,7 @@ from scipy import ndimage
 from skimage.draw import polygon
 
 from meddiff.case import Finding, Findings, Margin, MedDiffError, Plane, Region, Side
-from meddiff.conditions.measure import compactness_of, longest_diameter_mm, margin_of
+from meddiff.conditions.measure import compactness_of, largest_piece, longest_diameter_mm, margin_of
 from meddiff.conditions.place import box, brain_of, place_point, region_of, region_prior, relative, statistics
 
 DIRECTIONS = 64  # of a radial profile
@@ -150,7 +150,7 @@ def told_by_outline(
             f"The sentence says {finding.side.value}, the outline lies on the patient's {side.value} (in {plane.value} "
             f"slices the patient's left is on the right of the screen): change the word or the outline."
         )
-    drawn_mm = longest_diameter_mm(mask, (spacing_mm, spacing_mm))
+    drawn_mm = longest_diameter_mm(largest_piece(mask), (spacing_mm, spacing_mm))
     if finding.size_mm and abs(drawn_mm - finding.size_mm) > max(SIZE_OFF_MM, SIZE_OFF * finding.size_mm):
         raise MedDiffError(
             f"The sentence says {finding.size_mm:g} mm, the outline is {drawn_mm:.0f} mm across: change the number, leave "

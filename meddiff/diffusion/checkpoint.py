@@ -121,13 +121,16 @@ def list_packs() -> list[PackInfo]:
     return [read_info(path.parent) for path in sorted(root.glob("*/pack.json"))]
 
 
-def load_pack(name: str = "brain-t1gd", precision: str = "int8", folder: Path | None = None) -> Pack:
+def load_pack(
+    name: str = "brain-t1gd", precision: str = "int8", folder: Path | None = None, threads: int = 0
+) -> Pack:
     """Opens, checks and loads a pack.
 
     Args:
         name: folder under `settings().checkpoints`.
         precision: int8, bf16 or fp32 (see `diffusion.precision`).
         folder: the pack's folder itself, instead of a name.
+        threads: that compute; 0: as many as the settings say. The last bit of a picture depends on it.
 
     Raises:
         MedDiffError: unknown pack or precision, missing or changed files.
@@ -140,10 +143,10 @@ def load_pack(name: str = "brain-t1gd", precision: str = "int8", folder: Path | 
         raise MedDiffError(f"There is no pack {name!r} in {folder.parent}. Installed: {known}.")
     sha256 = verify(folder)
     info = read_info(folder).model_copy(update={"sha256": sha256})
-    if settings().threads:
-        torch.set_num_threads(settings().threads)
+    if threads := threads or settings().threads:
+        torch.set_num_threads(threads)
     pipeline = open_pipeline(folder)
-    set_precision(pipeline, folder, precision)
+    set_precision(pipeline, folder, precision, threads)
     return Pack(info, folder, precision, pipeline)
 
 
@@ -169,12 +172,12 @@ def open_pipeline(folder: Path) -> MedDiffPipeline:
         ) from error
 
 
-def set_precision(pipeline: MedDiffPipeline, folder: Path, precision: str) -> None:
+def set_precision(pipeline: MedDiffPipeline, folder: Path, precision: str, threads: int = 0) -> None:
     """Puts the denoiser of that precision into a pipeline, and the autoencoder in bfloat16 where that is native."""
     half = torch.bfloat16
     cuda = torch.cuda.is_available()
     if precision == "int8" and not cuda:
-        pipeline.denoise = openvino_denoise(folder / "unet-int8", settings().threads)
+        pipeline.denoise = openvino_denoise(folder / "unet-int8", threads or settings().threads)
     elif precision == "int8":
         pipeline.denoise = torch_denoise(bitsandbytes_denoiser(folder / "unet"))
     else:

@@ -161,9 +161,9 @@ def _judge_lesion(request, drawn_as, picture, twin, outline, finder, spacing_mm,
         f"the independent finder sees the lesion elsewhere or not at all (Dice {overlap:.2f}, at least {tolerance.dice:g} asked)",
         overlap,
     )
-    asked_mm = longest_diameter_mm(outline, (spacing_mm, spacing_mm))
+    # Largest pieces: a diameter shall not reach from one lesion to the next, nor to a stray pixel.
+    asked_mm = longest_diameter_mm(largest_piece(outline), (spacing_mm, spacing_mm))
     if here.any():
-        # The largest piece: a diameter shall not reach over to a stray pixel.
         seen_mm = longest_diameter_mm(largest_piece(here), (spacing_mm, spacing_mm))
         allowed = max(tolerance.size_mm, tolerance.size_relative * asked_mm)
         judge(

@@ -17,7 +17,7 @@ from meddiff.marking.seal import SealedCase, SealedImage, seal
 from meddiff.marking.stamp import StampBox
 from meddiff.synthesis.native import Native, prepare_background
 from meddiff.synthesis.series import Plan, visit_again
-from meddiff.synthesis.studio import Made, Studio
+from meddiff.synthesis.studio import Made, Studio, acquire_made
 
 ROUNDING = "same pack and precision: another processor or library version rounds differently"
 
@@ -120,7 +120,10 @@ def _made_and_sealed(record: Provenance, studio: Studio, background: Slice | Non
         native = _native(request, studio, background)
         made = studio.make(request, native)
         spacing = native.spacing_mm if native else spacing
-        free = outline = request.mask.to_array() if request.mask else np.zeros(made.pixels.shape, bool)
+        outline = request.mask.to_array() if request.mask else np.zeros(made.pixels.shape, bool)
+        if request.acquisition:
+            made, outline = acquire_made(made, outline, request.acquisition, info.spacing_mm)
+        free = outline
     avoid = ndimage.binary_dilation(free, iterations=3) if free.any() else None  # as the studio does
 
     def named(pixels: np.ndarray, role: str) -> Provenance:

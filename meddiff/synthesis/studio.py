@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +13,12 @@ import torch
 from scipy import ndimage
 
 from meddiff.case import (
+    Acquisition,
     Case,
     Conspicuity,
     Findings,
     MaskSpec,
+    Measurement,
     MedDiffError,
     Plane,
     Provenance,
@@ -33,7 +35,7 @@ from meddiff.conditions.masks import (
     standard_head,
     told_by_outline,
 )
-from meddiff.conditions.measure import head_mask
+from meddiff.conditions.measure import head_mask, measure_lesion
 from meddiff.conditions.place import slice_level
 from meddiff.conditions.prompt import check_drawable, fill_from_pathology, read_sentence, write_sentence
 from meddiff.conditions.tensors import Conditions
@@ -41,6 +43,7 @@ from meddiff.conditions.text import TextEncoder
 from meddiff.conditions.vocabulary import drawn_as
 from meddiff.diffusion.checkpoint import Pack, load_pack
 from meddiff.diffusion.pipeline import AROUND
+from meddiff.imaging.acquisition import acquire, turned
 from meddiff.imaging.read import Slice
 from meddiff.marking.seal import SealedCase, SealedImage, seal
 from meddiff.settings import settings
@@ -83,14 +86,20 @@ class Studio:
         precision: int8, bf16 or fp32.
         text_encoder: folder that `meddiff text fit` wrote, its encoder says the sentences of new cases; default: the
             one of MEDDIFF_TEXT_ENCODER, or the pack's own.
+        threads: that compute; 0: as the settings say. Pictures are the same to the last bit only with the same number.
     """
 
     def __init__(
-        self, pack: str = "brain-t1gd", precision: str = "int8", text_encoder: str | Path | None = None
+        self,
+        pack: str = "brain-t1gd",
+        precision: str = "int8",
+        text_encoder: str | Path | None = None,
+        threads: int = 0,
     ) -> None:
         self.name = pack
         self.precision = precision
         self.text_encoder = text_encoder or settings().text_encoder
+        self.threads = threads
         self._lock = threading.RLock()
         self._pack: Pack | None = None
         self._finder: LesionFinder | None = None
@@ -101,7 +110,7 @@ class Studio:
         """The pack, loaded at the first call."""
         with self._lock:
             if self._pack is None:
-                self._pack = load_pack(self.name, self.precision)
+                self._pack = load_pack(self.name, self.precision, threads=self.threads)
                 if self._pack.has_finder:
                     self._finder = LesionFinder.load(self._pack.folder / "check")
                     self._neighbours = Neighbours.load(self._pack.folder / "check")
@@ -243,8 +252,38 @@ class Studio:
     # ------------------------------------------------------------ one case
 
     def _case(self, request: Request, native: Native | None, progress: Progress | None) -> SealedCase:
-        best = self.best(request, native, progress)
+        best = self.best(request.model_copy(update={"acquisition": None}), native, progress)
+        if request.acquisition is not None:
+            best = self.acquired(best, request.acquisition)
         return self.sealed(best.request, best.made, best.verdict, best.outline, native, best.attempts)
+
+    def acquired(self, attempt: Attempt, change: Acquisition) -> Attempt:
+        """An attempt from nothing as another acquisition shows it: picture and twin alike, outline turned with them.
+
+        The check judged the picture as it was made; what the lesion still shows is added to its table, not judged.
+        """
+        made, outline = acquire_made(attempt.made, attempt.outline, change, self.load().info.spacing_mm)
+        request = attempt.request.model_copy(update={"acquisition": change})
+        rows = attempt.verdict.measurements
+        if outline.any():
+            rows = (*rows, self._seen_after(made, outline, request, rows))
+        return replace(
+            attempt, request=request, made=made, outline=outline, verdict=replace(attempt.verdict, measurements=rows)
+        )
+
+    def _seen_after(
+        self, made: Made, outline: np.ndarray, request: Request, rows: tuple[Measurement, ...]
+    ) -> Measurement:
+        spacing = self.load().info.spacing_mm
+        seen = measure_lesion(made.picture, outline, request.findings.plane or Plane.AXIAL, (spacing, spacing))
+        ratio = abs(seen.part_contrast) / seen.noise
+        before = next((row.measured for row in rows if row.name == "conspicuity"), "")
+        return Measurement(
+            name="conspicuity as acquired",
+            asked=before,
+            measured=f"{seen.conspicuity.value} ({ratio:.1f})",
+            value=ratio,
+        )
 
     def best(self, request: Request, native: Native | None = None, progress: Progress | None = None) -> Attempt:
         """The first attempt at a completed request that its check accepts, or the best of all; not sealed."""
@@ -485,6 +524,14 @@ class Studio:
 
         image = sealed(made.pixels, "case")
         return SealedCase(case, image, sealed(made.twin, "twin", image), outline)
+
+
+def acquire_made(made: Made, outline: np.ndarray, change: Acquisition, spacing_mm: float) -> tuple[Made, np.ndarray]:
+    """Pixels made from nothing and their outline bool [H, W] as another acquisition shows them."""
+    spacing = (spacing_mm, spacing_mm)
+    pixels, twin = acquire(made.pixels, change, spacing), acquire(made.twin, change, spacing)
+    pictures = pixels / np.float32(255), twin / np.float32(255)
+    return Made(pixels, twin, *pictures, made.outside_change), turned(outline, change)
 
 
 def _shape(native: Native | None, pack: Pack) -> tuple[int, int]:
