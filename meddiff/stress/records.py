@@ -59,6 +59,20 @@ class Contract(Record):
         return self
 
 
+class DetectorSpec(Record):
+    """A detector as somebody names it.
+
+    Attributes:
+        spec: file, address, `package.module:function`, or the name of a reference detector.
+        contract: where none lies beside it.
+        name: in results and reports; empty: after its spec.
+    """
+
+    spec: str
+    contract: Contract | None = None
+    name: str = ""
+
+
 class Mark(Record):
     """One place that a detector points at, in pixels of the case.
 
@@ -147,11 +161,11 @@ class Outcome(Record):
         block: trials with the same number are the same patient (same seed), under other levels.
         levels: of each factor, as asked.
         case: id of the case (MD-...).
-        request: completed: makes the case again.
+        request: completed: makes the case again; as the plan asked where no case could be made.
         counts: whether the trial is a fair one by the plan's bound; those that are not are kept, and not scored.
         accepted: by the check of single cases.
         reason: why not.
-        measures: of the case.
+        measures: of the case; None only where none could be made: then it does not count.
         sealed: SHA-256 of the sealed pixels of case and twin.
         answers: by the detectors' names.
     """
@@ -164,6 +178,6 @@ class Outcome(Record):
     counts: bool
     accepted: bool
     reason: str = ""
-    measures: Measures
-    sealed: tuple[str, str]
-    answers: dict[str, Pair]
+    measures: Measures | None = None
+    sealed: tuple[str, str] = ("", "")
+    answers: dict[str, Pair] = Field(default_factory=dict)
