@@ -5,6 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from meddiff.case import (
+    Acquisition,
     Case,
     Clinical,
     Finding,
@@ -47,12 +48,18 @@ OTHER_VALUES = {
     "precision": "fp32",
     "tolerance": Tolerance(redraws=0),
     "visit": Visit(series="MS-000000000000", number=1, of=2, day=0, date="2030-01-01", plan="{}"),
+    "acquisition": Acquisition(noise=0.1),
 }
 
 
 def test_a_request_of_a_single_case_keeps_the_name_it_had_before_there_were_series():
     request = Request(seed=1)
     assert request.case_id() == "MD-7ad6d7eda634" and '"visit"' not in request.canonical_json()
+
+
+def test_an_acquisition_belongs_to_a_case_from_nothing():
+    with pytest.raises(ValidationError, match="a given slice or a visit has its own"):
+        Request(task=Task.INSERT, background_sha256="0" * 64, acquisition=Acquisition(noise=0.1))
 
 
 def test_every_field_of_a_request_changes_the_id():

@@ -44,7 +44,7 @@ from meddiff.case import Case, MedDiffError, Provenance, Record, pixel_sha256
 from meddiff.exchange.atomic import write_atomic
 from meddiff.exchange.series import read_report
 from meddiff.marking.provenance import read_png
-from meddiff.marking.stamp import StampBox
+from meddiff.marking.stamp import StampBox, shows_stamp
 
 FORMAT, LAYOUT = "meddiff-bank", 2  # 2: files of `teaching/`; without them an archive is of layout 1
 LARGEST_MANIFEST = 64 * 2**20  # bytes; some 200,000 files
@@ -458,7 +458,7 @@ def _check(version: ArchivedVersion, pictures: dict[str, _Picture], mask: bytes)
             raise _Refused(
                 f"its {role} picture was changed after it was sealed, or by a MedDiff before the invisible mark"
             )
-        if not _carries_its_stamp(picture):
+        if not shows_stamp(picture.pixels, picture.box):
             raise _Refused(f"its {role} picture does not carry the words that mark it as synthetic")
         if not _carries_its_mark(picture.pixels[: picture.height], case.id):
             raise _Refused(
@@ -471,17 +471,6 @@ def _check(version: ArchivedVersion, pictures: dict[str, _Picture], mask: bytes)
         size = (image.height, image.width)
     if size != (pictures["case"].height, pictures["case"].pixels.shape[1]):
         raise _Refused("its outline is of another size than its picture")
-
-
-def _carries_its_stamp(picture: _Picture) -> bool:
-    """Whether bright words stand on black where the picture says that its stamp lies."""
-    box, (rows, columns) = picture.box, picture.pixels.shape
-    inside = box.row >= 0 and box.column >= 0 and box.row + box.height <= rows and box.column + box.width <= columns
-    if not inside or not 0 <= box.appended_rows < rows or box.height < 9 or box.width < 40:
-        return False
-    words = picture.pixels[box.area].astype(np.float32)
-    bright = float((words > 0.5 * picture.pixels.max()).mean())
-    return 0.03 < bright < 0.6 and float((words == 0).mean()) > 0.3
 
 
 def _carries_its_mark(pixels: np.ndarray, case_id: str) -> bool:

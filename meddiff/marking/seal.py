@@ -132,7 +132,7 @@ def reopen(data: bytes, sha256: str, name: str) -> SealedImage:
     """The sealed image in a PNG that the bank wrote, mark and stamp as they were.
 
     This is the same door, not a second one: `sha256` was taken when the sealed image was kept, so bytes that agree are
-    that image with that provenance, and any others are refused. Only the bank calls it (a test says so).
+    that image with that provenance, and any others are refused. Only the bank and stress packs call it (a test says so).
 
     Args:
         name: what a message shall call the file.

@@ -168,3 +168,14 @@ def _drawn(pixels: np.ndarray, words: np.ndarray, box: StampBox) -> np.ndarray:
     out = pixels.copy()
     out[box.area] = np.round(words * bright).astype(pixels.dtype)
     return out
+
+
+def shows_stamp(pixels: np.ndarray, box: StampBox) -> bool:
+    """Whether bright words stand on black where a picture [H, W], stamped, says that its stamp lies."""
+    rows, columns = pixels.shape
+    inside = box.row >= 0 and box.column >= 0 and box.row + box.height <= rows and box.column + box.width <= columns
+    if not inside or not 0 <= box.appended_rows < rows or box.height < 9 or box.width < 40:
+        return False
+    words = pixels[box.area].astype(np.float32)
+    bright = float((words > 0.5 * pixels.max()).mean())
+    return 0.03 < bright < 0.6 and float((words == 0).mean()) > 0.3

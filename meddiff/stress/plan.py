@@ -273,19 +273,19 @@ def request_of(plan: StressPlan, levels: dict[str, Level], seed: int) -> Request
             if name in levels
         }
     )
-    told = {"steps": plan.steps, "guidance": plan.guidance}
-    return Request(
+    request = Request(
         pack=plan.pack,
         precision=plan.precision,
-        findings=Findings(plane=Plane(levels.get("plane", Plane.AXIAL)), finding=finding),
+        findings=Findings(plane=Plane(str(levels.get("plane", Plane.AXIAL))), finding=finding),
         clinical=Clinical(
             age_years=float(levels["age_years"]) if "age_years" in levels else None,
-            sex=Sex(levels.get("sex", "")) if "sex" in levels else Sex.UNKNOWN,
+            sex=Sex(str(levels["sex"])) if "sex" in levels else Sex.UNKNOWN,
         ),
         seed=seed,
         tolerance=tolerance_of(plan),
-        **{name: value for name, value in told.items() if value is not None},
     )
+    told = {"steps": plan.steps, "guidance": plan.guidance}
+    return request.model_copy(update={name: value for name, value in told.items() if value is not None})
 
 
 def tolerance_of(plan: StressPlan) -> Tolerance:

@@ -29,7 +29,9 @@ def test_nothing_asked_changes_nothing_and_the_same_is_drawn_again(pixels):
     assert np.array_equal(acquire(pixels, Acquisition(seed=3), SPACING), pixels)
     change = Acquisition(seed=3, noise=0.1, bias=0.4)
     assert np.array_equal(acquire(pixels, change, SPACING), acquire(pixels, change, SPACING))
-    assert not np.array_equal(acquire(pixels, change.model_copy(update={"seed": 4}), SPACING), acquire(pixels, change, SPACING))
+    assert not np.array_equal(
+        acquire(pixels, change.model_copy(update={"seed": 4}), SPACING), acquire(pixels, change, SPACING)
+    )
 
 
 def test_noise_is_rician():

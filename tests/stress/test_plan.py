@@ -27,7 +27,10 @@ def test_one_at_a_time_varies_one_factor_and_begins_acquisitions_at_zero():
 
 
 def test_without_an_acquisition_no_reference_is_needed():
-    assert [t.levels for t in trials(plan_of(patients=1, factors={"size_mm": [10, 20]}))] == [{"size_mm": 10}, {"size_mm": 20}]
+    assert [t.levels for t in trials(plan_of(patients=1, factors={"size_mm": [10, 20]}))] == [
+        {"size_mm": 10},
+        {"size_mm": 20},
+    ]
     assert [t.levels for t in trials(plan_of(patients=1))] == [{}]
 
 
@@ -57,7 +60,9 @@ def test_a_fractional_design_is_balanced_and_its_parts_make_the_whole():
 
 
 def test_a_latin_hypercube_spreads_each_factor_evenly():
-    plan = plan_of(design=Design.LATIN_HYPERCUBE, patients=20, factors={"size_mm": [10, 50], "noise": [0, 5], "region": "all"})
+    plan = plan_of(
+        design=Design.LATIN_HYPERCUBE, patients=20, factors={"size_mm": [10, 50], "noise": [0, 5], "region": "all"}
+    )
     laid = list(trials(plan))
     assert len(laid) == plan.trials() == 20
     for name, high, low in (("size_mm", 50, 10), ("noise", 5, 0)):
@@ -114,7 +119,9 @@ def test_a_plan_that_cannot_be_run_is_refused_with_what_is_wrong(tmp_path, field
 
 def test_a_plan_is_read_from_yaml(tmp_path):
     path = tmp_path / "plan.yaml"
-    path.write_text("name: sizes\npatients: 2\nbase: {plane: coronal}\nfactors:\n  size_mm: [10, 20]\n  noise: all\n  side:\n")
+    path.write_text(
+        "name: sizes\npatients: 2\nbase: {plane: coronal}\nfactors:\n  size_mm: [10, 20]\n  noise: all\n  side:\n"
+    )
     plan = read_plan(path)
     assert plan.factors == {"size_mm": (10.0, 20.0), "noise": (1.0, 2.0, 3.0, 4.0, 5.0), "side": ("left", "right")}
     assert all(t.request.findings.plane is Plane.CORONAL for t in trials(plan))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from meddiff.case import MedDiffError, Request, Tolerance, pixel_sha256
+from meddiff.case import Acquisition, MedDiffError, Request, Tolerance, pixel_sha256
 from meddiff.cli import main
 from meddiff.exchange import WRITERS, write_png
 from meddiff.exchange.gif import write_blink
@@ -33,6 +33,19 @@ def test_the_record_in_a_file_of_any_kind_gives_the_same_pixels(case, studio, tm
     report = rebuild_record(read_record(path), studio, old=old_pixels(path))
     assert report.identical and report.largest_difference == 0
     assert np.array_equal(getattr(report.sealed, role).pixels, getattr(case, role).pixels)
+
+
+def test_the_record_of_an_acquired_case_gives_the_same_pixels_and_the_outline_turned(studio, case, tmp_path):
+    change = Acquisition(seed=3, noise=0.04, degrees=13, ghosting=0.2, jpeg_quality=35)
+    asked = case.case.request.model_copy(update={"acquisition": change})
+    acquired = next(studio.create(asked))
+    assert acquired.case.id != case.case.id and not np.array_equal(acquired.mask, case.mask)
+    assert [row.name for row in acquired.case.measurements][-1] == "conspicuity as acquired"
+    path = write_png(acquired.image, tmp_path / "case.png")
+    report = rebuild_record(read_record(path), studio, old=old_pixels(path))
+    assert report.identical and np.array_equal(report.sealed.image.pixels, acquired.image.pixels)
+    assert np.array_equal(report.sealed.twin.pixels, acquired.twin.pixels)
+    assert np.array_equal(report.sealed.mask, acquired.mask)
 
 
 def test_the_record_in_a_gif_is_enough(case, studio, tmp_path):
