@@ -1,0 +1,222 @@
+"""One trial after the other: the case is made, worsened as the plan says, sealed, shown to each detector with its twin, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+from scipy import ndimage
+
+from meddiff.case import MaskSpec, Measurement, MedDiffError, Plane, Request, Status, Tolerance
+from meddiff.conditions.masks import sample_outline, standard_head
+from meddiff.conditions.measure import largest_piece, longest_diameter_mm, measure_lesion
+from meddiff.conditions.vocabulary import drawn_as
+from meddiff.marking.seal import SealedCase, SealedImage
+from meddiff.stress.detectors import Guarded, mark_hits
+from meddiff.stress.plan import Hit, StressPlan, Trial
+from meddiff.stress.records import DetectorSpec, Measures, Outcome, Pair
+from meddiff.synthesis.studio import Attempt, Studio
+
+APART = 8  # pixels between two pieces of a lesion
+TRIES = 20  # places tried for each further piece
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A trial's outcome, and the case that it was had with; None where no case could be made."""
+
+    outcome: Outcome
+    case: SealedCase | None
+
+
+def guard(spec: DetectorSpec, timeout_s: float) -> Guarded:
+    """A detector in a process of its own, as somebody names it."""
+    return Guarded(spec.spec, spec.contract, timeout_s, spec.name or None)
+
+
+def answers_of(detector: Guarded, image: SealedImage, twin: SealedImage, outline: np.ndarray, hit: Hit) -> Pair:
+    """What a detector says of a case and its twin, its marks held against the outline bool [H, W]."""
+    case, without = detector.look([image, twin])
+    return Pair(
+        case=mark_hits(case, outline, image.spacing_mm, hit.tolerance_mm, hit.iou),
+        twin=mark_hits(without, None, twin.spacing_mm, hit.tolerance_mm, hit.iou),
+    )
+
+
+class Lab:
+    """A plan's maker and its detectors, each in a process of its own. Use it with `with`: the detectors end with it.
+
+    Raises:
+        MedDiffError: the pack or a detector cannot be had, or a detector does not keep to its contract.
+    """
+
+    def __init__(self, plan: StressPlan, detectors: Sequence[DetectorSpec] = ()) -> None:
+        self.plan = plan
+        self.studio = Studio(plan.pack, plan.precision, threads=1)  # the same pictures by however many processes
+        self._stack = ExitStack()
+        self.detectors: dict[str, Guarded] = {}
+        try:
+            for spec in detectors:
+                detector = self._stack.enter_context(guard(spec, plan.timeout_s))
+                self.detectors[detector.name] = detector
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def run(self, wanted: Iterable[Trial]) -> Iterator[Tested]:
+        """Runs trials that share one case but for its acquisition; the case is made once."""
+        made: Attempt | MedDiffError | None = None
+        for trial in wanted:
+            if made is None:
+                made = self._attempt(trial)
+            yield self._failed(trial, made) if isinstance(made, MedDiffError) else self._tested(trial, made)
+
+    def completed(self, trial: Trial) -> Request:
+        """A trial's request with everything decided, all pieces of its lesion drawn.
+
+        Raises:
+            MedDiffError: what cannot be drawn or placed.
+        """
+        request = self.studio.complete(self._by_pack(trial.request))
+        return self._with_pieces(request, trial.lesions) if trial.lesions > 1 else request
+
+    def make(self, trial: Trial) -> SealedCase:
+        """A trial's case, sealed: as `run` had it.
+
+        Raises:
+            MedDiffError: what cannot be drawn or placed.
+        """
+        attempt = self._attempt(trial)
+        if isinstance(attempt, MedDiffError):
+            raise attempt
+        return self._sealed(trial, attempt)[1]
+
+    def _by_pack(self, request: Request) -> Request:
+        info = self.studio.load().info
+        told = {"steps": self.plan.steps or info.steps, "guidance": self.plan.guidance or info.guidance}
+        return request.model_copy(update=told)
+
+    def _attempt(self, trial: Trial) -> Attempt | MedDiffError:
+        try:
+            return self.studio.best(self.completed(trial))
+        except MedDiffError as error:
+            return error
+
+    def _failed(self, trial: Trial, error: MedDiffError) -> Tested:
+        outcome = Outcome(
+            trial=trial.number, block=trial.block, levels=trial.levels, case="", request=trial.request,
+            counts=False, accepted=False, reason=f"cannot be made: {error}",
+        )  # fmt: skip
+        return Tested(outcome, None)
+
+    def _sealed(self, trial: Trial, attempt: Attempt) -> tuple[Attempt, SealedCase]:
+        shown = attempt if trial.acquisition is None else self.studio.acquired(attempt, trial.acquisition)
+        case = self.studio.sealed(shown.request, shown.made, shown.verdict, shown.outline, None, shown.attempts)
+        return shown, case
+
+    def _tested(self, trial: Trial, attempt: Attempt) -> Tested:
+        shown, sealed = self._sealed(trial, attempt)
+        answers = {
+            name: answers_of(detector, sealed.image, sealed.twin, sealed.mask, self.plan.hit)
+            for name, detector in self.detectors.items()
+        }
+        gone = bool(attempt.outline.any() and not shown.outline.any())
+        reason = "the lesion left the picture with the rotation" if gone else attempt.verdict.reason
+        outcome = Outcome(
+            trial=trial.number,
+            block=trial.block,
+            levels=trial.levels,
+            case=sealed.case.id,
+            request=shown.request,
+            counts=attempt.verdict.status is Status.ACCEPTED and not gone,
+            accepted=attempt.verdict.status is Status.ACCEPTED and _as_asked(attempt),
+            reason=reason,
+            measures=self._measured(attempt, shown),
+            sealed=(sealed.image.provenance.sealed_sha256, sealed.twin.provenance.sealed_sha256),
+            answers=answers,
+        )
+        return Tested(outcome, sealed)
+
+    def _measured(self, made: Attempt, shown: Attempt) -> Measures:
+        info = self.studio.load().info
+        spacing = (info.spacing_mm, info.spacing_mm)
+        plane = made.request.findings.plane or Plane.AXIAL
+        seen = measure_lesion(made.made.picture, made.outline, plane, spacing)
+        rows = {row.name: row for row in shown.verdict.measurements}
+        ratio = abs(seen.part_contrast) / seen.noise
+        return Measures(
+            conspicuity=ratio,
+            conspicuity_acquired=_value(rows.get("conspicuity as acquired"), ratio) or 0.0,
+            size_mm=longest_diameter_mm(largest_piece(made.outline), spacing),
+            area_mm2=seen.area_mm2,
+            lesions=int(ndimage.label(made.outline)[1]),
+            side=seen.side.value,
+            region=seen.region.value,
+            margin=seen.margin.value,
+            enhancement=seen.enhancement.value,
+            distance=_value(rows.get("distance to the nearest training slice"), None),
+        )
+
+    def _with_pieces(self, request: Request, count: int) -> Request:
+        """A completed request whose lesion has further pieces of its size and kind elsewhere in the brain.
+
+        Raises:
+            MedDiffError: when so many do not find room.
+        """
+        assert request.mask is not None and request.findings.finding is not None
+        info, plane = self.studio.load().info, request.findings.plane or Plane.AXIAL
+        outline, head = request.mask.to_array(), standard_head(plane)
+        finding = request.findings.finding
+        anywhere = finding.model_copy(update={"region": "unknown", "side": "unknown"})
+        others = request.findings.model_copy(
+            update={"finding": type(finding).model_validate(anywhere.model_dump(mode="json"))}
+        )
+        for piece in range(1, count):
+            for attempt in range(TRIES):
+                seed = int(np.random.default_rng([request.seed, piece, attempt]).integers(2**31))
+                added = sample_outline(
+                    others, plane, head, seed, (info.spacing_mm, info.spacing_mm), drawn_as=drawn_as(others)
+                )
+                if not (ndimage.binary_dilation(added, iterations=APART) & outline).any():
+                    outline = outline | added
+                    break
+            else:
+                size = f"{finding.size_mm:g} mm" if finding.size_mm else "this size"
+                raise MedDiffError(
+                    f"{count} lesions of {size} do not find room in one slice: ask for fewer or smaller ones."
+                )
+        return request.model_copy(update={"mask": MaskSpec.from_array(outline)})
+
+
+def _as_asked(attempt: Attempt) -> bool:
+    """Whether the finder sees the lesion as it was asked, by the tolerance of single cases, whatever the plan's bound."""
+    usual = Tolerance()
+    rows = {row.name: row for row in attempt.verdict.measurements}
+    dice, size, apart, kind = (
+        _value(rows.get(name), None)
+        for name in ("overlap with the outline (Dice)", "longest diameter", "distance of the centres", "type")
+    )
+    if dice is None or size is None or apart is None:  # no finder, or one that sees nothing there
+        return dice is None
+    asked_mm = float(rows["longest diameter"].asked)
+    return (
+        dice >= usual.dice
+        and abs(size - asked_mm) <= max(usual.size_mm, usual.size_relative * asked_mm)
+        and apart <= usual.centroid_mm
+        and (kind is None or kind >= usual.type_probability)
+    )
+
+
+def _value(row: Measurement | None, otherwise: float | None) -> float | None:
+    return otherwise if row is None or row.value is None else row.value
