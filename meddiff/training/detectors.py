@@ -60,7 +60,7 @@ class Slices:
     @property
     def lesion(self) -> np.ndarray:
         """bool [N]: whether each shows one."""
-        return self.masks.any((1, 2))
+        return np.asarray(self.masks.any((1, 2)))
 
     @property
     def x(self) -> np.ndarray:
