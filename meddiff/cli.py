@@ -36,6 +36,7 @@ RECIPES = {
     "int8": "the INT8 network of a pack",
     "outlines": "shape statistics of real outlines",
     "captions": "captions measured in each real image",
+    "detectors": "the stress lab's two reference detectors, on real images only",
 }
 EPILOG = """examples:
   meddiff generate "Axial T1 post-contrast, ring-enhancing left frontal mass, 30 mm, irregular margin" --seed 7 --count 4 --out cases
