@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from scipy import fft
@@ -22,8 +23,8 @@ from meddiff.case import Record
 
 LEVEL = 0.95
 FEW = 5  # hits or misses below which a bootstrap knows too little of the spread
-MOST_DRAWS, LEAST_DRAWS = 20_000, 1000
-_MOST_NUMBERS = 20_000_000  # draws x trials of one bootstrap: about a second a figure
+MOST_DRAWS, LEAST_DRAWS = 10_000, 1000
+_MOST_NUMBERS = 10_000_000  # draws x trials of one bootstrap: about a second a figure
 _MOST_CELLS = 2**22  # of a convolution's grid
 _REACH = 16  # standard deviations that the grid is wide where the sums could reach further
 _LOT = 4_000_000  # numbers of one lot of weights, 16 MB
@@ -70,7 +71,7 @@ def share(hits: np.ndarray, block: np.ndarray) -> Estimate:
         return Estimate()
     x, m = by_block(np.asarray(hits, np.int64), block)
     value = float(x.sum() / m.sum())
-    told = {"value": value, "n": len(hits), "blocks": len(m)}
+    told: dict[str, Any] = {"value": value, "n": len(hits), "blocks": len(m)}
     if min(x.sum(), m.sum() - x.sum()) < FEW:
         low, high = wilson(value * len(m), len(m))
         return Estimate(**told, low=low, high=high, method=FEW_SEEN)
@@ -85,7 +86,7 @@ def ratio(values: np.ndarray, block: np.ndarray) -> Estimate:
     if not len(values):
         return Estimate()
     x, m = by_block(np.asarray(values, np.int64), block)
-    told = {"value": float(x.sum() / m.sum()), "n": len(values), "blocks": len(m)}
+    told: dict[str, Any] = {"value": float(x.sum() / m.sum()), "n": len(values), "blocks": len(m)}
     if len({*zip(x.tolist(), m.tolist(), strict=True)}) == 1:
         return Estimate(**told, method="all patients alike: no interval")
     return Estimate(**told, **_ratio_interval(x, m))
@@ -159,7 +160,7 @@ def weights(blocks: int, trials: int, seed: int, draws: int | None = None) -> It
 
 
 def draws_for(trials: int) -> int:
-    """Draws that a bootstrap of so many trials is given: 20,000, and fewer (1,000 at least) above 1,000 trials."""
+    """Draws that a bootstrap of so many trials is given: 10,000, and fewer (1,000 at least) above 1,000 trials."""
     return int(np.clip(_MOST_NUMBERS // max(trials, 1), LEAST_DRAWS, MOST_DRAWS))
 
 
@@ -183,7 +184,7 @@ def percentiles(found: np.ndarray, level: float = LEVEL) -> tuple[float, float] 
     return float(low), float(high)
 
 
-def _ratio_interval(x: np.ndarray, m: np.ndarray) -> dict[str, float | str | int]:
+def _ratio_interval(x: np.ndarray, m: np.ndarray) -> dict[str, Any]:
     ideal = ideal_bootstrap(x, m)
     if ideal is not None:
         values, chances = ideal

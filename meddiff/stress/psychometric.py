@@ -12,6 +12,7 @@ likelihood: Fisher scoring in alpha and beta at each lambda of a grid, for all d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit, xlogy
@@ -117,7 +118,7 @@ def fit(
     if n == 0:
         return Psychometric(n=0, said="No trial was scored.")
     gamma = float(min(alarms.mean(), 0.99))
-    told = {
+    told: dict[str, Any] = {
         "n": n,
         "least": float(np.exp(x.min())),
         "most": float(np.exp(x.max())),
@@ -156,7 +157,12 @@ _Fits = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # alpha, beta (of
 
 
 def _over_lapses(
-    z: np.ndarray, hits: np.ndarray, trials: np.ndarray, gamma: np.ndarray, lapses: np.ndarray, start: tuple[float, float]
+    z: np.ndarray,
+    hits: np.ndarray,
+    trials: np.ndarray,
+    gamma: np.ndarray,
+    lapses: np.ndarray,
+    start: tuple[float, float],
 ) -> _Fits:
     """The likeliest of all lapse rates, for each of D data sets.
 
@@ -167,9 +173,9 @@ def _over_lapses(
         start: alpha and beta to begin with.
     """
     draws, rates = len(hits), len(lapses)
-    many = [np.repeat(values, rates, axis=0) for values in (hits, trials, gamma)]
+    hits, trials, guess = (np.repeat(values, rates, axis=0) for values in (hits, trials, gamma))
     lapse = np.tile(lapses, draws)
-    a, b, likelihood = _fisher(z, *many, lapse, start)
+    a, b, likelihood = _fisher(z, hits, trials, guess, lapse, start)
     # A rate must be worth its place: the smallest of those that are equally likely.
     best = np.argmax(np.round(likelihood.reshape(draws, rates), 6), axis=1) + rates * np.arange(draws)
     return a[best], b[best], lapse[best], gamma
@@ -255,7 +261,7 @@ def _unfit(x: np.ndarray, y: np.ndarray) -> str:
 def _point(target: float, fitted: _Fits, drawn: _Fits, scale: tuple[float, float, float], x: np.ndarray) -> Point:
     gamma, middle, spread = scale
     least, most = x.min(), x.max()
-    a, b, lapse = (float(value[0]) for value in fitted[:3])
+    b, lapse = float(fitted[1][0]), float(fitted[2][0])
     share_found, said = f"{100 * target:.0f}%", ""
     at = float(_crossing(target, fitted)[0] * spread + middle)
     if gamma >= target:
