@@ -56,6 +56,7 @@ class DetectorScores(Record):
         subgroups: by the plan's factors, then by what was asked and measured.
         worst: slices found automatically, of `slices_looked_at`.
         froc, lroc: of those that say where.
+        faults: of all trials, those that do not count too.
     """
 
     name: str
@@ -142,14 +143,15 @@ def score(outcomes: Sequence[Outcome], contracts: Mapping[str, Contract], seed: 
         seed=seed,
         reasons=tuple(Counter(o.reason or "no reason given" for o in ordered if not o.counts).most_common()),
         acceptance=acceptance,
-        detectors=tuple(_detector(name, contracts[name], scored, seed) for name in names),
+        detectors=tuple(_detector(name, contracts[name], ordered, seed) for name in names),
         comparisons=compare.compare_all(together),
         notes=_notes(scored, acceptance),
     )
 
 
-def _detector(name: str, contract: Contract, scored: Sequence[Outcome], seed: int) -> DetectorScores:
-    mine = [outcome for outcome in scored if name in outcome.answers]
+def _detector(name: str, contract: Contract, outcomes: Sequence[Outcome], seed: int) -> DetectorScores:
+    asked = [outcome for outcome in outcomes if name in outcome.answers]
+    mine = [outcome for outcome in asked if outcome.counts]
     reads = reads_of(name, contract, mine)
     attributes = slices.attributes_of(mine)
     figures = {**curves.figures(reads), **slices.gap_figures(reads, attributes)} if mine else {}
@@ -173,7 +175,7 @@ def _detector(name: str, contract: Contract, scored: Sequence[Outcome], seed: in
         subgroups=slices.subgroups(reads, attributes, draws) if mine else (),
         worst=worst,
         slices_looked_at=looked_at,
-        faults=_faults(name, mine),
+        faults=_faults(name, asked),  # a crash at a case that does not count is a finding all the same
     )
 
 

@@ -58,7 +58,11 @@ def simulate(
     outcomes: list[Outcome] = []
     for block in range(blocks):
         region, side = REGIONS[block % 4], ("left", "right")[block // 4 % 2]
-        plane, sex, age = list(Plane)[block % 3], (Sex.FEMALE, Sex.MALE)[int(rng.integers(2))], float(rng.integers(20, 90))
+        plane, sex, age = (
+            list(Plane)[block % 3],
+            (Sex.FEMALE, Sex.MALE)[int(rng.integers(2))],
+            float(rng.integers(20, 90)),
+        )
         contrast = math.exp(rng.uniform(-0.6, 2.2))
         for size in SIZES_MM:
             for noise in NOISES:
