@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from meddiff.case import Clinical, Finding, Findings, MaskSpec, Plane, Request, Sex
+from meddiff.case import Clinical, Finding, Findings, MaskSpec, Plane, Provenance, Request, Sex, pixel_sha256
+from meddiff.marking import SealedImage, seal
 from meddiff.stress.records import Answer, Contract, Fault, FaultKind, Kind, Mark, Measures, Outcome, Pair
 
 OFFSET, SLOPE, LAPSE = -1.0, 2.0, 0.02  # logits, logits a unit of ln conspicuity
@@ -116,7 +118,7 @@ def _answer(rng: np.random.Generator, p: float, kind: Kind) -> Pair:
     if kind is Kind.CLASSIFIER:
         scores = [rng.beta(5, 2) if found else rng.beta(2, 5), rng.beta(2, 6)]
         return Pair(case=Answer(score=scores[0]), twin=Answer(score=scores[1]))
-    hit = (mark_at(60, 60, rng.uniform(0.5, 1) if found else rng.uniform(0.05, 0.5), True),)
+    hit = (mark_at(97, 159, rng.uniform(0.5, 1) if found else rng.uniform(0.05, 0.5), True),)
     return Pair(case=_marked([*hit, *_false(rng)]), twin=_marked(_false(rng)))
 
 
@@ -133,3 +135,32 @@ def mark_at(row: float, column: float, score: float, hit: bool) -> Mark:
     """A mark of 20 by 20 pixels."""
     box = (row - 10, column - 10, row + 10, column + 10)
     return Mark(row=row, column=column, box=box, score=score, overlap=0.6 if hit else 0.0, hit=hit)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a run keeps of a trial: its sealed pictures and its outline."""
+
+    image: SealedImage
+    twin: SealedImage
+    mask: np.ndarray
+
+
+def sight_of(outcome: Outcome, phantom: np.ndarray) -> Sight:
+    """A phantom head with a lesion as contrasting as the outcome says, sealed, and the same without."""
+    rows, columns = np.mgrid[:256, :256]
+    mask = np.hypot(rows - 97, columns - 159) < outcome.measures.size_mm / 1.96
+    noise = np.random.default_rng(outcome.block).normal(0, 0.02, phantom.shape) * (phantom > 0.02)
+    around = np.hypot(rows - 97, columns - 159) < 18
+    clean = np.where(around, 0.35, phantom) + noise
+    lesion = np.clip(clean + 0.02 * outcome.measures.conspicuity_acquired * mask, 0, 1)
+    pixels = [np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8) for picture in (lesion, clean)]
+    provenance = [
+        Provenance(
+            case_id=outcome.case, role=role, request=outcome.request, pack="brain-t1gd", pack_sha256="c" * 64,
+            pixel_sha256=pixel_sha256(picture),
+        )
+        for role, picture in zip(("case", "twin"), pixels, strict=True)
+    ]  # fmt: skip
+    image = seal(pixels[0], provenance[0], avoid=mask)
+    return Sight(image, seal(pixels[1], provenance[1], beside=image), mask)
