@@ -1,8 +1,4 @@
-"""How items and learners did, as SVG in plain text, drawn without a plotting library: no page, no style sheet needed.
-
-All are `WIDE` units wide, about what a phone shows. Words take the colour of the text around them; where the file stands alone
-that is black. Colours are told apart by the colour-blind (Wong 2011), and lines by their dashes too.
-"""
+"""How items and learners did, as SVG; the parts that plots are made of stand in `meddiff.plot`."""
 
 from __future__ import annotations
 
@@ -13,14 +9,24 @@ from html import escape
 import numpy as np
 from scipy.special import expit
 
-WIDE, HIGH = 360, 230
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 14, 40  # margins, for the words
-KEY, OTHERS = "#2b8f81", ("#d9822b", "#5b6fb5", "#b5467c", "#8a7d2b", "#6b6b6b")
-DASHES = ("6 3", "2 3", "9 3 2 3", "4 2 1 2", "1 2")
-LINE = 13  # height of a line of words
-MOST_WORDS = 34  # characters of a label
-
-Point = tuple[float, float]
+from meddiff.plot import (
+    BOTTOM,
+    DASHES,
+    GRID,
+    HIGH,
+    KEY,
+    LEFT,
+    LINE,
+    MOST_WORDS,
+    OTHERS,
+    TOP,
+    WIDE,
+    Axes,
+    Point,
+    short,
+    signed,
+    svg,
+)
 
 
 def characteristic_curve(
@@ -36,7 +42,7 @@ def characteristic_curve(
     """
     least = math.floor(min([-3, difficulty - 1, *(point[0] for point in seen)]))
     most = math.ceil(max([3, difficulty + 1, *(point[0] for point in seen)]))
-    axes = _Axes((least, most), (0, 1))
+    axes = Axes((least, most), (0, 1))
     ability = np.linspace(least, most, 81)
     line = list(zip(ability, expit(slope * (ability - difficulty)), strict=True))
     parts = [axes.grid(range(least, most + 1, max(1, (most - least) // 6)), (0, 0.25, 0.5, 0.75, 1))]
@@ -47,10 +53,10 @@ def characteristic_curve(
     )
     for at, share, learners in seen:
         x, y = axes.place((at, share))
-        told = f"{learners} learners near {_signed(at)}: {100 * share:.0f}% right"
+        told = f"{learners} learners near {signed(at)}: {100 * share:.0f}% right"
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{OTHERS[0]}"><title>{told}</title></circle>')
-    said = f"Share right by ability{_of(title)}: half are right at {_signed(difficulty)} logits"
-    return _svg(HIGH, said, [*parts, axes.names("Ability (logits)", "Share right")])
+    said = f"Share right by ability{_of(title)}: half are right at {signed(difficulty)} logits"
+    return svg(HIGH, said, [*parts, axes.names("Ability (logits)", "Share right")])
 
 
 def wright_map(abilities: Sequence[float], difficulties: Sequence[tuple[str, float]]) -> str:
@@ -73,12 +79,12 @@ def wright_map(abilities: Sequence[float], difficulties: Sequence[tuple[str, flo
 
     parts = []
     for tick in range(least, most + 1, max(1, (most - least) // 8)):
-        parts.append(f'<line x1="{LEFT}" x2="{middle}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" {_GRID}/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y(tick) + 3.5:.1f}" text-anchor="end">{_signed(tick)}</text>')
+        parts.append(f'<line x1="{LEFT}" x2="{middle}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" {GRID}/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y(tick) + 3.5:.1f}" text-anchor="end">{signed(tick)}</text>')
     counts, edges = np.histogram(abilities, bins=np.arange(least, most + 0.25, 0.5))
     for count, low, up in zip(counts, edges[:-1], edges[1:], strict=True):
         long = (middle - LEFT - 6) * count / counts.max()
-        told = f"{count} learners from {_signed(low)} to {_signed(up)}"
+        told = f"{count} learners from {signed(low)} to {signed(up)}"
         parts.append(
             f'<rect x="{middle - long:.1f}" y="{y(up) + 1:.1f}" width="{long:.1f}" height="{y(low) - y(up) - 2:.1f}" '
             f'fill="{KEY}" fill-opacity="0.75"><title>{told}</title></rect>'
@@ -90,16 +96,16 @@ def wright_map(abilities: Sequence[float], difficulties: Sequence[tuple[str, flo
         parts.append(
             f'<polyline points="{middle},{y(logit):.1f} {middle + 6},{y(logit):.1f} {middle + 18},{place:.1f}" fill="none" '
             f'stroke="{OTHERS[0]}"/><text x="{middle + 22}" y="{place + 3.5:.1f}" text-anchor="start">'
-            f"{escape(_short(name, 28))}<title>{escape(name)}: {_signed(logit)}</title></text>"
+            f"{escape(short(name, 28))}<title>{escape(name)}: {signed(logit)}</title></text>"
         )
     parts.append(f'<text x="{(LEFT + middle) / 2}" y="{high - 10}">Learners</text>')
     parts.append(f'<text x="{(WIDE + middle) / 2}" y="{high - 10}">Items (logits)</text>')
     hardest, easiest = names[0], names[-1]
     said = (
-        f"{len(abilities)} learners and {len(names)} items on one scale; hardest {hardest[0]} at {_signed(hardest[1])}, "
-        f"easiest {easiest[0]} at {_signed(easiest[1])} logits"
+        f"{len(abilities)} learners and {len(names)} items on one scale; hardest {hardest[0]} at {signed(hardest[1])}, "
+        f"easiest {easiest[0]} at {signed(easiest[1])} logits"
     )
-    return _svg(high, said, parts)
+    return svg(high, said, parts)
 
 
 def distractor_curves(shares: np.ndarray, choices: Sequence[str], key: int, title: str = "") -> str:
@@ -111,7 +117,7 @@ def distractor_curves(shares: np.ndarray, choices: Sequence[str], key: int, titl
         key: position of the right one, from 0.
     """
     groups = len(shares)
-    axes = _Axes((1, max(groups, 2)), (0, 1))
+    axes = Axes((1, max(groups, 2)), (0, 1))
     parts = [axes.grid((), (0, 0.25, 0.5, 0.75, 1))]
     legend = []
     others = iter(zip(OTHERS, DASHES, strict=True))
@@ -129,7 +135,7 @@ def distractor_curves(shares: np.ndarray, choices: Sequence[str], key: int, titl
         mark = " (key)" if choice == key else ""
         legend.append(
             f'<line x1="{LEFT}" x2="{LEFT + 26}" y1="{at}" y2="{at}" {stroke}/>'
-            f'<text x="{LEFT + 32}" y="{at + 3.5}" text-anchor="start">{escape(_short(words, MOST_WORDS))}{mark}</text>'
+            f'<text x="{LEFT + 32}" y="{at + 3.5}" text-anchor="start">{escape(short(words, MOST_WORDS))}{mark}</text>'
         )
     for group, words in ((1, "weakest"), (groups, "strongest")):
         x, _ = axes.place((group, 0))
@@ -142,7 +148,7 @@ def distractor_curves(shares: np.ndarray, choices: Sequence[str], key: int, titl
     )
     said = f"Choices from the weakest to the strongest learners{_of(title)}: {trend}"
     high = HIGH + LINE * len(choices) + 4
-    return _svg(high, said, [*parts, axes.names("Learners by their other answers", "Share choosing it"), *legend])
+    return svg(high, said, [*parts, axes.names("Learners by their other answers", "Share choosing it"), *legend])
 
 
 def roc_curve(points: Sequence[Point], auc: float, title: str = "") -> str:
@@ -152,100 +158,13 @@ def roc_curve(points: Sequence[Point], auc: float, title: str = "") -> str:
         points: (false alarm share, hit share) in rising order, from (0, 0) to (1, 1).
         auc: area under it, 0 to 1.
     """
-    axes = _Axes((0, 1), (0, 1))
+    axes = Axes((0, 1), (0, 1))
     ticks = (0, 0.25, 0.5, 0.75, 1)
     parts = [axes.grid(ticks, ticks), axes.line([(0, 0), (1, 1)], OTHERS[4], 1.5, "4 4"), axes.line(points, KEY)]
     x, y = axes.place((0.97, 0.06))
     parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="end" font-weight="600">AUC {auc:.2f}</text>')
-    return _svg(
+    return svg(
         HIGH, f"ROC curve{_of(title)}, area {auc:.2f}", [*parts, axes.names("Real taken for made", "Made found")]
-    )
-
-
-def intervals_plot(
-    rows: Sequence[tuple[str, int, float, tuple[float, float] | None]], reach: tuple[float, float], axis: str, said: str
-) -> str:
-    """Values as dots on lines that are their intervals, one a row, as a forest plot.
-
-    Args:
-        rows: (words, colour, value, interval); rows of one colour belong together, colours count from 0.
-        reach: least and most of the axis; what lies beyond it ends at its edge.
-        axis: what is shown, in words.
-        said: about what, for those who hear the picture.
-    """
-    low, high = reach
-    left, row_high = 150, 22
-    tall = TOP + BOTTOM + row_high * len(rows)
-
-    def x(value: float) -> float:
-        return left + (min(max(value, low), high) - low) / (high - low) * (WIDE - left - RIGHT)
-
-    parts = []
-    for tick in np.linspace(low, high, 5):
-        parts.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP}" y2="{tall - BOTTOM}" {_GRID}/>')
-        parts.append(f'<text x="{x(tick):.1f}" y="{tall - BOTTOM + 15}">{_signed(tick)}</text>')
-    heard = []
-    for number, (words, colour, value, interval) in enumerate(rows):
-        y = TOP + row_high * (number + 0.5)
-        ink = (KEY, *OTHERS)[colour % (len(OTHERS) + 1)]
-        told = f"{words}: {value:.2f}"
-        if interval is not None:
-            told += f", {interval[0]:.2f} to {interval[1]:.2f}"
-            ends = f'x1="{x(interval[0]):.1f}" x2="{x(interval[1]):.1f}"'
-            parts.append(f'<line {ends} y1="{y}" y2="{y}" stroke="{ink}" stroke-width="2.5"/>')
-        parts.append(
-            f'<circle cx="{x(value):.1f}" cy="{y}" r="4.5" fill="{ink}"><title>{escape(told)}</title></circle>'
-        )
-        parts.append(f'<text x="{left - 8}" y="{y + 3.5}" text-anchor="end">{escape(_short(words, 24))}</text>')
-        heard.append(told)
-    parts.append(f'<text x="{left + (WIDE - left - RIGHT) / 2}" y="{tall - 8}">{escape(axis)}</text>')
-    return _svg(tall, f"{said}. {'; '.join(heard)}", parts)
-
-
-_GRID = 'stroke="currentColor" stroke-opacity="0.18"'
-
-
-class _Axes:
-    """A rectangle of the picture in the units of its two axes."""
-
-    def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
-        self.x, self.y = x, y
-
-    def place(self, point: Point) -> Point:
-        """Where a point lies in the picture."""
-        x = (point[0] - self.x[0]) / (self.x[1] - self.x[0])
-        y = (point[1] - self.y[0]) / (self.y[1] - self.y[0])
-        return LEFT + x * (WIDE - LEFT - RIGHT), HIGH - BOTTOM - y * (HIGH - BOTTOM - TOP)
-
-    def grid(self, x: Sequence[float], y: Sequence[float]) -> str:
-        parts = []
-        for value in y:
-            _, at = self.place((self.x[0], value))
-            parts.append(f'<line x1="{LEFT}" x2="{WIDE - RIGHT}" y1="{at:.1f}" y2="{at:.1f}" {_GRID}/>')
-            parts.append(f'<text x="{LEFT - 5}" y="{at + 3.5:.1f}" text-anchor="end">{_signed(value)}</text>')
-        for value in x:
-            at, _ = self.place((value, self.y[0]))
-            parts.append(f'<text x="{at:.1f}" y="{HIGH - BOTTOM + 15}">{_signed(value)}</text>')
-        return "".join(parts)
-
-    def line(self, points: Sequence[Point], colour: str, wide: float = 2.5, dash: str = "") -> str:
-        places = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(self.place, points))
-        dashed = f' stroke-dasharray="{dash}"' if dash else ""
-        return f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="{wide}"{dashed}/>'
-
-    def names(self, x: str, y: str) -> str:
-        middle = TOP + (HIGH - TOP - BOTTOM) / 2
-        return (
-            f'<text x="{LEFT + (WIDE - LEFT - RIGHT) / 2}" y="{HIGH - 8}">{x}</text>'
-            f'<text transform="translate(11 {middle}) rotate(-90)">{y}</text>'
-        )
-
-
-def _svg(high: float, said: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="md-plot" viewBox="0 0 {WIDE} {high:g}" role="img" '
-        f'font-family="inherit, sans-serif" font-size="11" text-anchor="middle" fill="currentColor" '
-        f'aria-label="{escape(said)}">{"".join(parts)}</svg>'
     )
 
 
@@ -259,15 +178,6 @@ def _apart(places: Sequence[float], least: float, most: float) -> list[float]:
         moved[at] = min(moved[at], limit)
         limit = moved[at] - LINE
     return moved
-
-
-def _signed(value: float) -> str:
-    """A number with a true minus sign; a zero without one."""
-    return f"{round(value, 2) + 0.0:g}".replace("-", "\N{MINUS SIGN}")
-
-
-def _short(words: str, most: int) -> str:
-    return words if len(words) <= most else words[: most - 1].rstrip() + "…"
 
 
 def _of(title: str) -> str:

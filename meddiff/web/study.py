@@ -97,7 +97,8 @@ def alerts_table(flagged: Sequence[Any]) -> str:
 
 def results_html(results: Results) -> str:
     """Results with plots, as HTML."""
-    from meddiff.teaching.plots import intervals_plot, roc_curve
+    from meddiff.plot import intervals_plot
+    from meddiff.teaching.plots import roc_curve
 
     parts = [
         f'<p class="md-hint">{results.readings} of {results.asked} readings by {len(results.readers)} readers. Intervals: 95%, bootstrap.</p>'

@@ -66,6 +66,12 @@ def load_detector(
     return ArrayDetector(name or own, given, model)
 
 
+def file_of(spec: str) -> Path | None:
+    """The file that a detector is read from; None where it is no file."""
+    path = _reference(spec) if spec in REFERENCES else Path(spec)
+    return path if path.is_file() else None
+
+
 def _reference(name: str) -> Path:
     from meddiff.settings import settings
 
