@@ -121,9 +121,7 @@ def list_packs() -> list[PackInfo]:
     return [read_info(path.parent) for path in sorted(root.glob("*/pack.json"))]
 
 
-def load_pack(
-    name: str = "brain-t1gd", precision: str = "int8", folder: Path | None = None, threads: int = 0
-) -> Pack:
+def load_pack(name: str = "brain-t1gd", precision: str = "int8", folder: Path | None = None, threads: int = 0) -> Pack:
     """Opens, checks and loads a pack.
 
     Args:

@@ -204,7 +204,9 @@ def rebuild_pack(path: str | Path, progress: Callable[[int, int], None] | None =
                 record, attempts = _record(folder, packed)
                 report = rebuild_record(record, studio)
                 why = report.note
-                case = report.sealed.case.model_copy(update={"attempts": attempts})  # which a picture's record does not tell
+                case = report.sealed.case.model_copy(
+                    update={"attempts": attempts}
+                )  # which a picture's record does not tell
                 write_case(replace(report.sealed, case=case), again, manifest.formats)
             except MedDiffError as error:
                 why = str(error)

@@ -398,7 +398,7 @@ def _failures(run: RunSummary, shown: Sequence[Outcome], pictures: Pictures | No
 
 
 def _card(run: RunSummary, outcome: Outcome, shown: Shown | None) -> str:
-    m = outcome.measures
+    m = outcome.measured
     levels = ", ".join(f"{name} {level_name(level)}" for name, level in outcome.levels.items())
     measured = (
         f"conspicuity {m.conspicuity_acquired:.2g} (before acquisition {m.conspicuity:.2g}), {m.size_mm:.0f} mm, {m.side} {m.region}, "

@@ -181,3 +181,10 @@ class Outcome(Record):
     measures: Measures | None = None
     sealed: tuple[str, str] = ("", "")
     answers: dict[str, Pair] = Field(default_factory=dict)
+
+    @property
+    def measured(self) -> Measures:
+        """The measures of a trial whose case could be made. Raises ValueError for others."""
+        if self.measures is None:
+            raise ValueError(f"trial {self.trial} has no case: {self.reason}")
+        return self.measures

@@ -109,12 +109,12 @@ def failing(
         if not mine:
             continue
         reads = reads_of(name, contract, mine)
-        clearest = sorted(np.flatnonzero(~reads.found).tolist(), key=lambda at: -mine[at].measures.conspicuity_acquired)
+        clearest = sorted(np.flatnonzero(~reads.found).tolist(), key=lambda at: -mine[at].measured.conspicuity_acquired)
         surest = sorted(np.flatnonzero(reads.alarm).tolist(), key=lambda at: -reads.twin[at])
         alarms = _one_a_patient(mine, surest)[: most // 3]
         misses = _one_a_patient(mine, clearest)[: most - len(alarms)]
         chosen |= {outcome.trial: outcome for outcome in (*misses, *alarms)}
-    return tuple(sorted(chosen.values(), key=lambda outcome: -outcome.measures.conspicuity_acquired))
+    return tuple(sorted(chosen.values(), key=lambda outcome: -outcome.measured.conspicuity_acquired))
 
 
 def _one_a_patient(outcomes: Sequence[Outcome], places: Sequence[int]) -> list[Outcome]:

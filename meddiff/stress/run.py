@@ -132,6 +132,7 @@ def heading(plan: StressPlan, detectors: Sequence[DetectorSpec]) -> dict[str, ob
         MedDiffError: two detectors of one name, or one that cannot be had or does not keep to its contract.
     """
     from meddiff.diffusion.checkpoint import verify
+
     known = [identify(detector, plan.timeout_s) for detector in detectors]
     names = [told.name for told in known]
     if twice := next((name for name in names if names.count(name) > 1), None):

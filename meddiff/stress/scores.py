@@ -181,7 +181,7 @@ def _detector(name: str, contract: Contract, outcomes: Sequence[Outcome], seed: 
 
 def _psychometric(reads: Reads, outcomes: Sequence[Outcome], seed: int) -> Psychometric:
     """Who only says yes or no may guess right; who must point at the lesion gains nothing from a false mark elsewhere."""
-    conspicuity = [outcome.measures.conspicuity_acquired for outcome in outcomes]
+    conspicuity = [outcome.measured.conspicuity_acquired for outcome in outcomes]
     return fit(conspicuity, reads.found, reads.place, None if reads.locates else reads.alarm, seed)
 
 
@@ -232,7 +232,7 @@ def _notes(scored: Sequence[Outcome], acceptance: Sequence[Acceptance]) -> tuple
             )
     if scored and len(scored) < 50:
         found.append(f"Only {len(scored)} trials are scored: intervals are wide, and small differences cannot be told.")
-    lesions = sum(outcome.measures.lesions > 1 for outcome in scored)
+    lesions = sum(outcome.measured.lesions > 1 for outcome in scored)
     if lesions:
         found.append(f"{lesions} of the cases hold more than one lesion; such a case is found with any of them.")
     return tuple(found)
@@ -240,4 +240,4 @@ def _notes(scored: Sequence[Outcome], acceptance: Sequence[Acceptance]) -> tuple
 
 def conspicuities(outcomes: Sequence[Outcome]) -> np.ndarray:
     """Contrast to noise in the pictures that the detector saw, of the trials that count, float [T]."""
-    return np.array([outcome.measures.conspicuity_acquired for outcome in outcomes if outcome.counts], float)
+    return np.array([outcome.measured.conspicuity_acquired for outcome in outcomes if outcome.counts], float)

@@ -341,7 +341,7 @@ class _Rounds:
                 low, high = float(min(choices)), float(max(choices))  # type: ignore[type-var]
                 levels[name] = round(one.suggest_float(name, low, high), 3)
             else:
-                levels[name] = one.suggest_categorical(name, list(choices))
+                levels[name] = one.suggest_categorical(name, list(choices))  # type: ignore[assignment]  # of what it was given
         block = one.suggest_int("patient", 0, self.asked.plan.patients - 1)
         return trial_at(self.asked, number, block, levels)
 

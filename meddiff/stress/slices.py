@@ -153,7 +153,7 @@ def _asked(outcomes: Sequence[Outcome]) -> list[Attribute]:
 
 
 def _measured(outcomes: Sequence[Outcome]) -> list[Attribute]:
-    measures = [outcome.measures for outcome in outcomes]
+    measures = [outcome.measured for outcome in outcomes]
     return [
         *(
             _attribute(f"measured {name}", "measured", [_known(getattr(m, name)) for m in measures])
