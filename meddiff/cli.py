@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from meddiff.case import Clinical, Findings, MaskSpec, Measurement, MedDiffError, Plane, Request, Sex, Status, Task
+from meddiff.stress import commands as stress_commands
 from meddiff.teaching import account_commands, study_commands
 from meddiff.teaching import commands as teaching
 
@@ -252,6 +253,12 @@ def parser() -> argparse.ArgumentParser:
     teaching.add_parsers(verbs)
     study = verb("study", "plan, run and analyse a double-blind reader study", study_commands.run)
     study_commands.add_parsers(study.add_subparsers(dest="do", required=True, metavar="WHAT"))
+    stress = verb(
+        "stress",
+        "find where a detector breaks: run it on planned cases, search for what it misses",
+        stress_commands.run,
+    )
+    stress_commands.add_parsers(stress.add_subparsers(dest="do", required=True, metavar="WHAT"))
     users = verb(
         "users", "say who may log in to the page; nobody has to as long as there is no account", account_commands.run
     )

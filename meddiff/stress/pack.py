@@ -37,7 +37,7 @@ from meddiff.stress.detectors import Guarded
 from meddiff.stress.lab import Lab, answers_of, guard
 from meddiff.stress.plan import StressPlan, Trial, trials
 from meddiff.stress.records import DetectorSpec, Level, Measures, Outcome
-from meddiff.stress.run import Result, units
+from meddiff.stress.run import Result, identify, units
 from meddiff.synthesis.rebuild import rebuild_record
 from meddiff.synthesis.studio import Studio
 
@@ -240,6 +240,7 @@ def retest_pack(
         )
     with opened(path) as folder, ExitStack() as stack:
         manifest = read_manifest(folder)
+        known = tuple(identify(detector, manifest.plan.timeout_s) for detector in detectors)
         guarded = [stack.enter_context(guard(detector, manifest.plan.timeout_s)) for detector in detectors]
         outcomes: list[Outcome] = []
         for number, packed in enumerate(manifest.cases, 1):
@@ -248,7 +249,7 @@ def retest_pack(
                 progress(number, len(manifest.cases))
         return Result(
             manifest.plan,
-            {detector.name: detector.contract for detector in guarded},
+            known,
             manifest.pack_sha256,
             manifest.software,
             tuple(sorted(outcomes, key=lambda outcome: outcome.trial)),

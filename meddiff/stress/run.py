@@ -34,6 +34,15 @@ AHEAD = 2  # units that wait for each worker, so that none is idle and a stop is
 AGAIN = 1  # times that units are given out again after a worker died of them
 
 
+class DetectorInfo(Record):
+    """A detector as a run's folder names it; of a file its SHA-256, so that another one under its name is noticed."""
+
+    name: str
+    spec: str
+    contract: Contract
+    sha256: str = ""
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a run is.
@@ -55,18 +64,23 @@ class Result:
     """A run as it stands.
 
     Attributes:
-        plan, contracts: what was run; contracts by the detectors' names.
+        plan, detectors: what was run.
         pack_sha256, software: of the cases.
         outcomes: in the order of trials.
         complete: whether every trial of the plan is there.
     """
 
     plan: StressPlan
-    contracts: dict[str, Contract]
+    detectors: tuple[DetectorInfo, ...]
     pack_sha256: str
     software: str
     outcomes: tuple[Outcome, ...]
     complete: bool
+
+    @property
+    def contracts(self) -> dict[str, Contract]:
+        """By the detectors' names."""
+        return {detector.name: detector.contract for detector in self.detectors}
 
 
 def run(
@@ -145,15 +159,6 @@ def heading(plan: StressPlan, detectors: Sequence[DetectorSpec]) -> dict[str, ob
     }
 
 
-class DetectorInfo(Record):
-    """A detector as a run's folder names it; of a file its SHA-256, so that another one under its name is noticed."""
-
-    name: str
-    spec: str
-    contract: Contract
-    sha256: str = ""
-
-
 def identify(detector: DetectorSpec, timeout_s: float) -> DetectorInfo:
     """Starts a detector once, which holds it to its contract, and says what it is.
 
@@ -191,7 +196,7 @@ def read_run(folder: str | Path) -> Result:
     told: Any = head["detectors"]
     return Result(
         plan,
-        {detector["name"]: Contract.model_validate(detector["contract"]) for detector in told},
+        tuple(DetectorInfo.model_validate(detector) for detector in told),
         str(head["pack_sha256"]),
         str(head["software"]),
         tuple(outcomes),
