@@ -17,6 +17,7 @@ KEY, OTHERS = "#2b8f81", ("#d9822b", "#5b6fb5", "#b5467c", "#8a7d2b", "#6b6b6b")
 DASHES = ("6 3", "2 3", "9 3 2 3", "4 2 1 2", "1 2")
 LINE = 13  # height of a line of words
 MOST_WORDS = 34  # characters of a label
+LEGEND_WORDS = 44  # of one in a legend, which has the whole width
 GRID = 'stroke="currentColor" stroke-opacity="0.18"'
 
 Point = tuple[float, float]
@@ -99,7 +100,7 @@ def legend(rows: Sequence[tuple[str, str, str]], top: float) -> str:
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
         parts.append(
             f'<line x1="{LEFT}" x2="{LEFT + 26}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2.5"{dashed}/>'
-            f'<text x="{LEFT + 32}" y="{y + 3.5}" text-anchor="start">{escape(short(words, MOST_WORDS))}</text>'
+            f'<text x="{LEFT + 32}" y="{y + 3.5}" text-anchor="start">{escape(short(words, LEGEND_WORDS))}</text>'
         )
     return "".join(parts)
 
@@ -143,7 +144,7 @@ def intervals_plot(
         parts.append(
             f'<circle cx="{x(value):.1f}" cy="{y}" r="4.5" fill="{ink}"><title>{escape(told)}</title></circle>'
         )
-        parts.append(f'<text x="{left - 8}" y="{y + 3.5}" text-anchor="end">{escape(short(words, 24))}</text>')
+        parts.append(f'<text x="{left - 8}" y="{y + 3.5}" text-anchor="end">{escape(short(words, 22))}</text>')
         heard.append(told)
     parts.append(f'<text x="{left + (WIDE - left - RIGHT) / 2}" y="{tall - 8}">{escape(axis)}</text>')
     return svg(tall, f"{said}. {'; '.join(heard)}", parts)

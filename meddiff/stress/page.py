@@ -75,11 +75,11 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
     all_of = f"all {len(verdicts)} thresholds" if len(verdicts) > 1 else "its threshold"
     words = f"Failed: {len(missed)} of {len(verdicts)} thresholds" if missed else f"Passed: {all_of}"
     rows = [
-        (_mark(verdict.passed), escape(verdict.detector), f"{escape(verdict.name)} {verdict.direction} {verdict.limit:g}", escape(verdict.said))
+        (_mark(verdict.passed), escape(verdict.detector), f"{escape(verdict.name)} {verdict.direction} {verdict.limit:g}", escape(verdict.figure))
         for verdict in sorted(verdicts, key=lambda verdict: verdict.passed)
     ]  # fmt: skip
     strict = "<p class='soft'>Judged by the bad end of each 95% interval.</p>" if verdicts[0].strict else ""
-    table = _table(("", "Detector", "Threshold", "What was measured"), rows)
+    table = _table(("", "Detector", "Threshold", "Measured"), rows)
     return f'<section class="{"bad" if missed else "good"}"><h2>{words}</h2>{strict}{table}</section>'
 
 
@@ -116,13 +116,14 @@ def _in_short(d: DetectorScores) -> str:
     found = round(d.sensitivity.value * d.trials)
     told = (
         f"<b>{escape(d.name)}</b> found {found} of {d.trials} lesions ({_share(d.sensitivity)}) and marked "
-        f"{_share(d.false_positive_share)} of the clean twins."
+        f"{_plain(d.false_positive_share)} of the clean twins."
     )
     half = d.psychometric.point(0.5)
     if half.value is not None:
-        told += f" Half of the lesions are found from conspicuity {half.value:.2g} on."
-    if d.worst:
-        worst = d.worst[0]
+        told += f" At conspicuity {half.value:.2g} half of the lesions are found."
+    # That faint lesions are missed is said already.
+    worst = next((row for row in d.worst if "conspicuity" not in dict(row.conditions)), None)
+    if worst is not None:
         told += f" Weakest where {escape(worst.words)}: {worst.found} of {worst.n} found."
     if d.fault_count:
         told += f" It failed to answer {_number(d.fault_count, 'picture')}."
@@ -250,16 +251,19 @@ def _attributes(scores: Scores, source: str) -> list[str]:
 
 
 def _differs(name: str, rows: Sequence[tuple[str, Subgroups]]) -> str:
-    told = []
+    told, alike = [], []
     for detector, row in rows:
-        who = f"{escape(detector)}: " if len(rows) > 1 else ""
         if row.gap is None or row.p_holm is None:
-            told.append(f"{who}fewer than two levels with {LEAST} trials")
-        elif row.p_holm > 0.05:
-            told.append(f"{who}no difference shown (p {_p(row.p_holm)})")
-        else:
-            told.append(f"{who}{escape(row.worst)} is {_points(row.gap)} below {escape(row.best)} (p {_p(row.p_holm)})")
-    return f"<b>{escape(name)}</b>. {'; '.join(told)}."
+            continue
+        if row.p_holm > 0.05:
+            alike.append(row.p_holm)
+            continue
+        who = f"{escape(detector)}: " if len(rows) > 1 else ""
+        told.append(f"{who}{escape(row.worst)} is {_points(row.gap)} below {escape(row.best)} (p {_p(row.p_holm)})")
+    if alike:
+        others = "the others: " if told else ""
+        told.append(f"{others}no difference shown (p {_p(min(alike))}{' or more' if len(alike) > 1 else ''})")
+    return f"<b>{escape(name)}</b>. {'; '.join(told) or f'Fewer than two levels with {LEAST} trials'}."
 
 
 def _points(gap: Estimate) -> str:
@@ -506,8 +510,15 @@ def _drawings(found: Iterable[str]) -> str:
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of cells that are HTML already; a cell may bring its own tag."""
     head = f"<thead><tr>{''.join(f'<th>{words}</th>' for words in heads)}</tr></thead>" if heads else ""
+    names = [*heads, *[""] * 9]  # shown beside each cell where the table is too wide for a phone
     body = "".join(
-        f"<tr>{''.join(cell if cell.startswith('<th') else f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows
+        "<tr>"
+        + "".join(
+            cell if cell.startswith("<th") else f'<td data-name="{name}">{f"<span>{cell}</span>" if cell else ""}</td>'
+            for name, cell in zip(names, row, strict=False)
+        )
+        + "</tr>"
+        for row in rows
     )
     return f'<div class="table"><table>{head}<tbody>{body}</tbody></table></div>'
 
@@ -525,6 +536,10 @@ def _share(estimate: Estimate) -> str:
         return "none"
     ends = f", {estimate.low:.0%} to {estimate.high:.0%}" if estimate.interval else ""
     return f"{estimate.value:.0%}{ends}"
+
+
+def _plain(estimate: Estimate) -> str:
+    return "none" if estimate.value is None else f"{estimate.value:.0%}{_between(estimate, '{:.0%}')}"
 
 
 def _between(estimate: Estimate, form: str) -> str:
@@ -560,7 +575,7 @@ section.good { border-left: 6px solid var(--ok); } section.bad { border-left: 6p
 .soft, figcaption { color: var(--soft); font-size: .9rem; }
 .notice, .note { background: var(--warn); color: var(--warn-ink); border-radius: 6px; padding: 6px 10px; }
 .ok { color: var(--ok); } .no { color: var(--no); }
-.table { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .92rem; margin: .5rem 0; }
+.table { overflow-x: auto; } td > span { min-width: 0; overflow-wrap: anywhere; } table { border-collapse: collapse; width: 100%; font-size: .92rem; margin: .5rem 0; }
 th, td { text-align: left; vertical-align: top; padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); } th { font-weight: 600; } tbody th { white-space: nowrap; }
 code, pre { font-family: ui-monospace, monospace; font-size: .85em; overflow-wrap: anywhere; } pre { white-space: pre-wrap; background: var(--ground); padding: 10px; border-radius: 6px; margin: .4rem 0; }
 .drawings { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr)); gap: 16px; }
@@ -571,5 +586,6 @@ figure { margin: 0; min-width: 0; } figure.wide { max-width: 640px; } svg { disp
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 6px; }
 .pair .outline path { stroke: #ffd23f; stroke-width: 1; vector-effect: non-scaling-stroke; } .pair .marks rect { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 10px; margin: .6rem 0 0; font-size: .92rem; } dt { color: var(--soft); max-width: 11em; overflow-wrap: anywhere; } dd { margin: 0; overflow-wrap: anywhere; }
-@media print { :root { color-scheme: light; --ground: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; --ok: #15703f; --no: #b3261e; --warn: #fff; --warn-ink: #000; } section { border: 0; border-top: 1px solid #bbb; border-radius: 0; padding: 10px 0; } figure, .card, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } * { print-color-adjust: exact; } }
+@media screen and (max-width: 640px) { main { padding: 14px 10px 32px; } section { padding: 12px; } thead { display: none; } tr { display: block; border-bottom: 1px solid var(--line); padding: 6px 0; } tbody th { display: block; border: 0; padding: 2px 0; } td { display: block; border: 0; padding: 2px 0; } td[data-name]:not([data-name=""]) { display: grid; grid-template-columns: 8.5em 1fr; gap: 8px; } td[data-name]:not([data-name=""])::before { content: attr(data-name); color: var(--soft); } td:empty { display: none !important; } dl { grid-template-columns: 1fr; gap: 0; } dt { max-width: none; } dd { margin-bottom: .3rem; } }
+@media print { :root { color-scheme: light; --ground: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; --ok: #15703f; --no: #b3261e; --warn: #fff; --warn-ink: #000; } section { border: 0; border-top: 1px solid #bbb; border-radius: 0; padding: 10px 0; } body { font-size: 12px; } .cards { grid-template-columns: 1fr 1fr; } figure, .card, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } * { print-color-adjust: exact; } }
 """

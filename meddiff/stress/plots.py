@@ -86,7 +86,7 @@ def _ticks(least: float, most: float) -> list[float]:
 def _crossings(name: str, curve: Psychometric) -> str:
     points = [curve.point(target) for target in TARGETS]
     told = ", ".join(f"{100 * p.target:.0f}% at {p.value:.2g}" for p in points if p.value is not None)
-    return f"{short(name, 14)}: {told or 'no 50% or 80%'}"
+    return f"{short(name, 20)}: {told or 'no 50% or 80%'}"
 
 
 def sensitivity_plot(rows: Sequence[tuple[str, Subgroups]]) -> str:
@@ -132,8 +132,8 @@ def roc_plot(rows: Sequence[tuple[str, Roc]], located: bool = False) -> str:
 
 def froc_plot(rows: Sequence[tuple[str, Froc]]) -> str:
     """FROC of several detectors, a dot at each one's operating point."""
-    most = max([0.25, *(point[0] for _, froc in rows for point in froc.curve)])
-    step = next(step for step in (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 50, math.inf) if most / step <= 6)
+    most = max([0.05, *(point[0] for _, froc in rows for point in froc.curve)])
+    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 50, math.inf) if most / step <= 6)
     most = step * math.ceil(most / step - 1e-9) if math.isfinite(step) else most
     axes = Axes((0, most), (0, 1))
     ticks = [step * at for at in range(round(most / step) + 1)] if math.isfinite(step) else [0, most]

@@ -197,7 +197,8 @@ def write_junit(run: RunSummary, verdicts: Sequence[Verdict], path: str | Path) 
             suite.set("timestamp", _xml(run.started))
         properties = ElementTree.SubElement(suite, "properties")
         for name, value in (("plan", run.plan_sha256), ("pack", run.pack_sha256), ("cases", run.cases_sha256)):
-            ElementTree.SubElement(properties, "property", name=name, value=_xml(value))
+            if value:
+                ElementTree.SubElement(properties, "property", name=name, value=_xml(value))
         for verdict in mine:
             name = f"{verdict.name} {verdict.direction} {verdict.limit:g}"
             case = ElementTree.SubElement(suite, "testcase", classname=_xml(detector), name=_xml(name), time="0")

@@ -64,7 +64,8 @@ class Verdict(Record):
     Attributes:
         name: what was judged, `sensitivity at size_mm 20`.
         value, low, high: the figure; None where it, or that end, could not be told.
-        said: the figure with its interval and the limit, in words.
+        figure: it with its interval, in words, or why it could not be told.
+        said: the same with the limit, as a sentence.
     """
 
     threshold: str
@@ -77,6 +78,7 @@ class Verdict(Record):
     high: float | None
     strict: bool
     passed: bool
+    figure: str
     said: str
 
 
@@ -179,12 +181,12 @@ def _verdict(threshold: Threshold, detector: str, name: str, estimate: Estimate,
     judged = end if strict else estimate.value
     passed = judged is not None and (judged >= threshold.limit if least else judged <= threshold.limit)
     if estimate.value is None:
-        said = f"could not be told ({why.rstrip('.') or 'no figure'})"
+        figure = f"could not be told ({why.rstrip('.') or 'no figure'})"
     else:
-        said = f"{estimate.value:.3g}{interval_words(estimate)}"
+        figure = f"{estimate.value:.3g}{interval_words(estimate)}"
         if strict and end is None:
-            said += ", whose bad end is open"
-    of = f"; judged by the {'lower' if least else 'upper'} end" if strict else ""
+            figure += ", whose bad end is open"
+    of = f" (judged by the {'lower' if least else 'upper'} end of the interval)" if strict else ""
     return Verdict(
         threshold=threshold.text,
         detector=detector,
@@ -196,14 +198,15 @@ def _verdict(threshold: Threshold, detector: str, name: str, estimate: Estimate,
         high=estimate.high,
         strict=strict,
         passed=passed,
-        said=f"{name} of {detector} is {said}; it must be {threshold.direction} {threshold.limit:g}{of}.",
+        figure=figure,
+        said=f"{name} of {detector}: {figure}; it must be {threshold.direction} {threshold.limit:g}{of}.",
     )
 
 
 def interval_words(estimate: Estimate) -> str:
     """` (0.71 to 0.86)`; empty without an interval, `(2.1 to more than measured)` with an open end."""
     low, high = estimate.low, estimate.high
-    if low is None and high is None:
+    if low == high:  # neither known, or a count
         return ""
     ends = (
         "less than measured" if low is None else f"{low:.3g}",
