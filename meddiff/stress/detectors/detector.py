@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -144,6 +145,7 @@ def view_of(image: SealedImage, with_png: bool = False) -> View:
     return View(np.asarray(sealed.pixels)[: sealed.height], sealed.spacing_mm, stamp, png)
 
 
+@lru_cache(maxsize=1)
 def probe_image() -> SealedImage:
     """A picture like a head, 256 x 256 at 0.98 mm, the same every time: bright skull, grey brain, dark ventricles, a bright spot. Sealed."""
     from meddiff.case import Provenance, Request, pixel_sha256

@@ -181,7 +181,7 @@ def _apart(arrays: Sequence[np.ndarray], wrong: Nonsense) -> tuple[np.ndarray, n
     scores = [a for a in arrays if a is not boxes and a.ndim in (1, 2) and len(a) == len(boxes)]
     if not scores:
         raise wrong
-    return boxes, scores[0].reshape(len(boxes), -1)
+    return boxes, scores[0][:, None] if scores[0].ndim == 1 else scores[0]
 
 
 def _pieces(mask: np.ndarray, contract: Contract, spacing_mm: tuple[float, float]) -> np.ndarray:
