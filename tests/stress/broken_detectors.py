@@ -1,72 +1,21 @@
-"""Detectors that misbehave, for the guard's tests: a child process imports them by name. Each looks at the picture's brightness to decide."""
+"""Detectors that misbehave, for the guard's tests: a child process imports them by name."""
 
 import os
+import subprocess
 import time
 
 import numpy as np
 
 from meddiff.stress.records import Contract, Kind
 
-DARK = 0.02  # mean of a picture that each of them fails at
+
+def brightness(batch):
+    """The mean grey level of a picture's upper half, where no stamp lies."""
+    return round(float(batch[0, 0, :128].mean()) * 255)
 
 
-def _fails(function):
-    function.contract = Contract(kind=Kind.CLASSIFIER)
-    return function
-
-
-@_fails
-def raises(batch):
-    if batch.mean() < DARK:
-        raise ValueError("too dark\nfor me")
-    return float(batch.mean())
-
-
-@_fails
-def dies(batch):
-    if batch.mean() < DARK:
-        os._exit(7)
-    return float(batch.mean())
-
-
-@_fails
-def is_killed(batch):
-    if batch.mean() < DARK:
-        os.kill(os.getpid(), 11)
-    return float(batch.mean())
-
-
-@_fails
-def sleeps(batch):
-    if batch.mean() < DARK:
-        time.sleep(600)
-    return float(batch.mean())
-
-
-@_fails
-def gives_nan(batch):
-    return float("nan") if batch.mean() < DARK else float(batch.mean())
-
-
-@_fails
-def prints(batch):
-    print("a line among the answers")
-    os.write(1, b"{}\n")
-    return float(batch.mean())
-
-
-@_fails
-def always_nan(batch):
-    return np.full((1, 1), np.nan)
-
-
-@_fails
-def always_dies(batch):
-    os._exit(3)
-
-
-class Counting:
-    """Answers how many pictures this process saw, in hundredths: a new process begins again."""
+class Moody:
+    """Answers how many pictures this process saw, in hundredths: a new process begins again. Some grey levels it cannot bear."""
 
     contract = Contract(kind=Kind.CLASSIFIER)
 
@@ -75,9 +24,35 @@ class Counting:
 
     def __call__(self, batch):
         self.seen += 1
-        if batch.mean() < DARK:
-            os._exit(1)
+        level = brightness(batch)
+        if level == 1:
+            raise ValueError("too dark\nfor me")
+        if level == 2:
+            os._exit(7)
+        if level == 4:
+            os.kill(os.getpid(), 11)
+        if level == 5:
+            time.sleep(600)
+        if level == 6:
+            return float("nan")
+        if level == 7:
+            print("a line among the answers", flush=True)
+            os.write(1, b"{}\n")
         return self.seen / 100
+
+
+def dies_at_the_probe(batch):
+    os._exit(3)
+
+
+dies_at_the_probe.contract = Moody.contract
+
+
+def always_nan(batch):
+    return np.full((1, 1), np.nan)
+
+
+always_nan.contract = Moody.contract
 
 
 class CannotBeMade:
@@ -89,3 +64,15 @@ class CannotBeMade:
 
 def without_contract(batch):
     return 0.5
+
+
+class Parent:
+    """Starts a process, and answers its number in ten-millionths."""
+
+    contract = Moody.contract
+
+    def __init__(self):
+        self.started = subprocess.Popen(["sleep", "600"])
+
+    def __call__(self, batch):
+        return self.started.pid / 10**7

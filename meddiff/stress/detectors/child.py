@@ -52,7 +52,13 @@ def serve(detector: Detector, pictures: IO[bytes], out: IO[bytes]) -> None:
 def send(view: View, to: IO[bytes]) -> None:
     """A picture as `receive` takes it."""
     pixels = np.ascontiguousarray(view.pixels)
-    head = {"shape": pixels.shape, "dtype": pixels.dtype.str, "spacing_mm": view.spacing_mm, "png": len(view.png)}
+    head = {
+        "shape": pixels.shape,
+        "dtype": pixels.dtype.str,
+        "spacing_mm": view.spacing_mm,
+        "stamp": view.stamp,
+        "png": len(view.png),
+    }
     to.write(json.dumps(head).encode() + b"\n" + pixels.tobytes() + view.png)
     to.flush()
 
@@ -63,7 +69,7 @@ def receive(line: bytes, rest: IO[bytes]) -> View:
     shape, dtype = tuple(head["shape"]), np.dtype(head["dtype"])
     pixels = np.frombuffer(rest.read(int(np.prod(shape)) * dtype.itemsize), dtype).reshape(shape)
     row, column = head["spacing_mm"]
-    return View(pixels, (row, column), rest.read(head["png"]))
+    return View(pixels, (row, column), tuple(head["stamp"]), rest.read(head["png"]))
 
 
 def _say(out: IO[bytes], what: dict[str, object]) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from meddiff.case import MedDiffError
 from meddiff.stress.detectors.prepare import Placement, View, prepare
-from meddiff.stress.detectors.read import Nonsense, read
+from meddiff.stress.detectors.read import Nonsense, answer_of, read
 from meddiff.stress.records import Answer, Contract, Fault, FaultKind
 
 if TYPE_CHECKING:
     from meddiff.marking.seal import SealedImage
 
+MOST_MARKS = 100  # of one picture, the highest: as COCO counts them
 _LONGEST = 500  # letters of a fault's message: a model's own error may be a page
 
 
@@ -64,9 +66,9 @@ class Detector(ABC):
         """
 
     def answer(self, view: View) -> Answer:
-        """The same; a detector that raises has crashed, which is an answer, too."""
+        """The same without marks on the stamp, which is ours, and at most `MOST_MARKS`; a detector that raises has crashed."""
         try:
-            return self.see(view)
+            return _settled(self.see(view), view)
         except Nonsense as error:
             return faulty(FaultKind.NONSENSE, str(error))
         except Late as error:
@@ -115,6 +117,12 @@ class ArrayDetector(Detector):
         return self.read(self.model(batch), placement)
 
 
+def _settled(answer: Answer, view: View) -> Answer:
+    row, column, height, width = view.stamp
+    marks = [m for m in answer.marks if not (0 <= m.row - row < height and 0 <= m.column - column < width)]
+    return answer_of(marks[:MOST_MARKS]) if answer.marks else answer
+
+
 def faulty(kind: FaultKind, message: str) -> Answer:
     """No answer, and why, on one line."""
     line = " ".join(message.split())
@@ -132,9 +140,12 @@ def view_of(image: SealedImage, with_png: bool = False) -> View:
 
     sealed = require_sealed(image)
     png = screen_bytes(sealed, record=False) if with_png else b""
-    return View(np.asarray(sealed.pixels)[: sealed.height], sealed.spacing_mm, png)
+    box = sealed.box
+    stamp = (box.row, box.column, box.height, box.width)
+    return View(np.asarray(sealed.pixels)[: sealed.height], sealed.spacing_mm, stamp, png)
 
 
+@lru_cache(maxsize=1)
 def probe_image() -> SealedImage:
     """A picture like a head, 256 x 256 at 0.98 mm, the same every time: bright skull, grey brain, dark ventricles, a bright spot. Sealed."""
     from meddiff.case import Provenance, Request, pixel_sha256

@@ -17,11 +17,13 @@ class View:
     Attributes:
         pixels: uint8 or uint16 [H, W], without rows appended for the stamp.
         spacing_mm: of rows and columns.
+        stamp: first row, first column, height and width of the visible stamp.
         png: the whole sealed picture as an 8-bit PNG without its record, for detectors that want files; else empty.
     """
 
     pixels: np.ndarray
     spacing_mm: tuple[float, float]
+    stamp: tuple[int, int, int, int] = (0, 0, 0, 0)
     png: bytes = b""
 
 

@@ -11,7 +11,6 @@ from scipy.special import expit, softmax
 from meddiff.stress.detectors.prepare import Placement
 from meddiff.stress.records import Answer, Contract, Kind, Mark
 
-MOST_MARKS = 100  # of one picture, the highest: as COCO counts them
 FAINT = 0.2  # of the threshold: pieces of a mask from there on are marks with a low score, which FROC needs
 _ROUNDING = 1e-4  # by which float16 and integer models overshoot 0 and 1
 _OVERHANG = 1.0  # pixels by which a box may stand out of the picture: rounding, again
@@ -50,8 +49,8 @@ def read(outputs: Sequence[np.ndarray], contract: Contract, placement: Placement
 
 
 def answer_of(marks: Sequence[Mark]) -> Answer:
-    """Marks, the highest `MOST_MARKS` of them first, with the highest as the picture's score."""
-    ordered = sorted(marks, key=lambda mark: (-mark.score, mark.row, mark.column))[:MOST_MARKS]
+    """Marks, the highest first, whose score is the picture's."""
+    ordered = sorted(marks, key=lambda mark: (-mark.score, mark.row, mark.column))
     return Answer(score=ordered[0].score if ordered else 0.0, marks=tuple(ordered))
 
 
@@ -182,7 +181,7 @@ def _apart(arrays: Sequence[np.ndarray], wrong: Nonsense) -> tuple[np.ndarray, n
     scores = [a for a in arrays if a is not boxes and a.ndim in (1, 2) and len(a) == len(boxes)]
     if not scores:
         raise wrong
-    return boxes, scores[0].reshape(len(boxes), -1)
+    return boxes, scores[0][:, None] if scores[0].ndim == 1 else scores[0]
 
 
 def _pieces(mask: np.ndarray, contract: Contract, spacing_mm: tuple[float, float]) -> np.ndarray:
