@@ -122,7 +122,7 @@ def _in_short(d: DetectorScores) -> str:
     if half.value is not None:
         told += f" At conspicuity {half.value:.2g} half of the lesions are found."
     # That faint lesions are missed is said already.
-    worst = next((row for row in d.worst if "conspicuity" not in dict(row.conditions)), None)
+    worst = next((row for row in d.worst if "conspicuity" not in row.words), None)
     if worst is not None:
         told += f" Weakest where {escape(worst.words)}: {worst.found} of {worst.n} found."
     if d.fault_count:
