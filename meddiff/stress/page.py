@@ -73,7 +73,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
         return ""
     missed = failed(verdicts)
     all_of = f"all {len(verdicts)} thresholds" if len(verdicts) > 1 else "its threshold"
-    words = f"Failed: {len(missed)} of {len(verdicts)} thresholds" if missed else f"Passed: {all_of}"
+    words = f"Failed: {len(missed)} of {_number(len(verdicts), 'threshold')}" if missed else f"Passed: {all_of}"
     rows = [
         (_mark(verdict.passed), escape(verdict.detector), f"{escape(verdict.name)} {verdict.direction} {verdict.limit:g}", escape(verdict.figure))
         for verdict in sorted(verdicts, key=lambda verdict: verdict.passed)

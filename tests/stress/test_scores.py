@@ -81,7 +81,8 @@ def test_what_does_not_count_is_counted_by_level_and_pointed_at(outcomes, scores
     assert rows["size_mm", "32"].counted == 120 and sum(row.trials for row in scores.acceptance) == 720
     assert scores.reasons == (("the lesion is smaller than asked", 360 - scores.counted),)
     assert any("unequally often by size_mm" in note and "at 8" in note for note in scores.notes)
-    assert not any("by noise" in note for note in scores.notes)
+    assert not any("by noise" in note or "patients are scored" in note for note in scores.notes)
+    assert any("Only 9 patients are scored" in note for note in score(outcomes[:81], CONTRACTS).notes)
 
 
 def test_sensitivity_by_level_is_that_of_its_trials(outcomes, scores):
