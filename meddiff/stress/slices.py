@@ -257,7 +257,7 @@ def _subgroup(reads: Reads, attribute: Attribute, drawn: dict[str, np.ndarray], 
             value=value, low=low, high=high, n=int(mine.sum()), blocks=len(np.unique(reads.place[mine])), method=DRAWN,
             draws=len(drawn[f"gap {attribute.name}"]),
         ),
-        p=_all_alike(reads, attribute, correlation),
+        p=_levels_differ_p(reads, attribute, correlation),
     )  # fmt: skip
 
 
@@ -291,7 +291,7 @@ def _gap(reads: Reads, attribute: Attribute, worst: int, best: int) -> Figure:
     return figure
 
 
-def _all_alike(reads: Reads, attribute: Attribute, correlation: float) -> float | None:
+def _levels_differ_p(reads: Reads, attribute: Attribute, correlation: float) -> float | None:
     counts = []
     for at in range(len(attribute.levels)):
         mine = attribute.level == at
