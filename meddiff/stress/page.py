@@ -73,7 +73,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
         return ""
     missed = failed(verdicts)
     all_of = f"all {len(verdicts)} thresholds" if len(verdicts) > 1 else "its threshold"
-    words = f"Failed: {len(missed)} of {len(verdicts)} thresholds" if missed else f"Passed: {all_of}"
+    words = f"Failed: {len(missed)} of {_number(len(verdicts), 'threshold')}" if missed else f"Passed: {all_of}"
     rows = [
         (_mark(verdict.passed), escape(verdict.detector), f"{escape(verdict.name)} {verdict.direction} {verdict.limit:g}", escape(verdict.figure))
         for verdict in sorted(verdicts, key=lambda verdict: verdict.passed)
@@ -122,7 +122,7 @@ def _in_short(d: DetectorScores) -> str:
     if half.value is not None:
         told += f" At conspicuity {half.value:.2g} half of the lesions are found."
     # That faint lesions are missed is said already.
-    worst = next((row for row in d.worst if "conspicuity" not in dict(row.conditions)), None)
+    worst = next((row for row in d.worst if "conspicuity" not in row.words), None)
     if worst is not None:
         told += f" Weakest where {escape(worst.words)}: {worst.found} of {worst.n} found."
     if d.fault_count:

@@ -124,7 +124,7 @@ def roc_plot(rows: Sequence[tuple[str, Roc]], located: bool = False) -> str:
     words = []
     for number, (name, roc) in enumerate(rows):
         parts.append(axes.line(roc.curve, *_drawn(number)))
-        words.append(f"{name}: area {roc.area.value:.2f}" if roc.area.value is not None else name)
+        words.append(f"{short(name, 24)}: area {roc.area.value:.2f}" if roc.area.value is not None else name)
     parts.append(axes.names("Clean twins alarmed", "Cases found at the place" if located else "Cases alarmed"))
     parts.append(legend([(said, *_look(number)) for number, said in enumerate(words)], HIGH + 6))
     return svg(HIGH + LINE * len(rows) + 6, f"{what}: {'; '.join(words)}", parts)
@@ -146,7 +146,7 @@ def froc_plot(rows: Sequence[tuple[str, Froc]]) -> str:
         words.append(told)
     parts.append(axes.names("False marks a picture", "Cases found"))
     names = [
-        (f"{name}: {froc.operating[1]:.0%} at {froc.operating[0]:.2f}", *_look(at))
+        (f"{short(name, 24)}: {froc.operating[1]:.0%} at {froc.operating[0]:.2f}", *_look(at))
         for at, (name, froc) in enumerate(rows)
     ]
     parts.append(legend(names, HIGH + 6))
@@ -163,7 +163,9 @@ def reliability_plot(rows: Sequence[tuple[str, Calibration]]) -> str:
         for row in told.bins:
             said = f"{name}: of {row.n} pictures with scores near {row.score:.2f}, {row.share:.0%} hold a lesion"
             parts.append(axes.dot((row.score, row.share), colour, said, radius=2 + 4 * math.sqrt(row.n / told.ece.n)))
-        words.append(f"{name}: calibration error {told.ece.value:.2f}" if told.ece.value is not None else name)
+        words.append(
+            f"{short(name, 20)}: calibration error {told.ece.value:.2f}" if told.ece.value is not None else name
+        )
     parts.append(axes.names("Score", "Share with a lesion"))
     parts.append(legend([(said, *_look(number)) for number, said in enumerate(words)], HIGH + 6))
     return svg(HIGH + LINE * len(rows) + 6, f"Reliability: {'; '.join(words)}", parts)

@@ -103,18 +103,19 @@ def fit(
     """The curve of a detector's (or of learners') answers.
 
     Args:
-        conspicuity: contrast to noise [T]; what is below `LEAST` counts as that.
+        conspicuity: contrast to noise [T]; what is below `LEAST` counts as that, and trials without a finite one are left out.
         found: [T].
         block: patient of each trial [T]; default: each its own.
         false_alarm: [T], of a classifier: whether the trial's clean twin alarmed. Their share is gamma, drawn again with the
             patients. Default: gamma 0, of who must point at the lesion: a false mark elsewhere finds nothing.
         seed: of the bootstrap.
     """
-    x = np.log(np.maximum(np.asarray(conspicuity, float), LEAST))
-    y = np.asarray(found, float)
+    known = np.isfinite(np.asarray(conspicuity, float))
+    x = np.log(np.maximum(np.asarray(conspicuity, float)[known], LEAST))
+    y = np.asarray(found, float)[known]
     n = len(y)
-    patients = np.arange(n) if block is None else np.asarray(block)
-    alarms = np.zeros(n) if false_alarm is None else np.asarray(false_alarm, float)
+    patients = np.arange(n) if block is None else np.asarray(block)[known]
+    alarms = np.zeros(n) if false_alarm is None else np.asarray(false_alarm, float)[known]
     if n == 0:
         return Psychometric(n=0, said="No trial was scored.")
     gamma = float(min(alarms.mean(), 0.99))

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from meddiff.case import MedDiffError, Record
 from meddiff.stress import compare, curves, slices
 from meddiff.stress.compare import Comparison
@@ -23,6 +21,7 @@ from meddiff.stress.records import Contract, FaultKind, Kind, Outcome
 from meddiff.stress.slices import Slice, Subgroups
 
 UNEQUAL = 0.1  # difference in the share that counts, from which a level's acceptance is pointed at
+FEW_PATIENTS = 20  # below, percentiles of a bootstrap cover less than they say
 _MOST_MESSAGES = 5
 
 
@@ -232,12 +231,12 @@ def _notes(scored: Sequence[Outcome], acceptance: Sequence[Acceptance]) -> tuple
             )
     if scored and len(scored) < 50:
         found.append(f"Only {len(scored)} trials are scored: intervals are wide, and small differences cannot be told.")
+    patients = len({outcome.block for outcome in scored})
+    if 0 < patients < FEW_PATIENTS:
+        found.append(
+            f"Only {patients} patient{' is' if patients == 1 else 's are'} scored: intervals over so few are too narrow. Add patients rather than levels."
+        )
     lesions = sum(outcome.measured.lesions > 1 for outcome in scored)
     if lesions:
         found.append(f"{lesions} of the cases hold more than one lesion; such a case is found with any of them.")
     return tuple(found)
-
-
-def conspicuities(outcomes: Sequence[Outcome]) -> np.ndarray:
-    """Contrast to noise in the pictures that the detector saw, of the trials that count, float [T]."""
-    return np.array([outcome.measured.conspicuity_acquired for outcome in outcomes if outcome.counts], float)

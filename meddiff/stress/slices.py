@@ -10,9 +10,10 @@ correlation within patients (analysis of variance; Donner 1986), 0 at least. Whe
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -29,6 +30,10 @@ from meddiff.stress.records import Outcome
 LEAST = 8  # trials of a group, below which it is told but not judged
 ALPHA = 0.05  # false discoveries among the slices reported (Benjamini & Hochberg 1995)
 MOST_SLICES = 12
+MOST_LEVELS, BANDS = (
+    10,
+    5,
+)  # more levels in numbers than that (a Latin hypercube) are gathered in bands of as many trials
 SIZES_MM = (0.0, 10.0, 20.0, 30.0, 45.0)  # lower ends of the bands
 AGES = (0.0, 18.0, 40.0, 60.0, 80.0)
 CONSPICUITIES = (0.0, 1.5, 4.0)  # subtle, moderate, obvious, as `conditions.measure` has them
@@ -105,7 +110,7 @@ class Slice(Record):
 
 
 def attributes_of(outcomes: Sequence[Outcome]) -> list[Attribute]:
-    """All attributes that take two levels at least; of two that divide the trials alike, the first."""
+    """All attributes that take two levels at least; of two that divide the trials alike, the first. No name stands twice."""
     found = [*_factors(outcomes), *_asked(outcomes), *_measured(outcomes)]
     kept: list[Attribute] = []
     divisions = set()
@@ -113,7 +118,8 @@ def attributes_of(outcomes: Sequence[Outcome]) -> list[Attribute]:
         division = _division(attribute.level)
         if len(set(attribute.level.tolist()) - {-1}) >= 2 and division not in divisions:
             divisions.add(division)
-            kept.append(attribute)
+            taken = any(attribute.name == other.name for other in kept)  # by a factor
+            kept.append(replace(attribute, name=f"{attribute.source} {attribute.name}") if taken else attribute)
     return kept
 
 
@@ -125,7 +131,7 @@ def level_name(level: str | float | None) -> str | None:
 def _factors(outcomes: Sequence[Outcome]) -> list[Attribute]:
     names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.levels))
     levels = {name: [outcome.levels.get(name) for outcome in outcomes] for name in names}
-    found = [_attribute(name, "factor", levels[name]) for name in names]
+    found = [_factor(name, levels[name]) for name in names]
     usual = np.array([_is_usual(attribute.level) for attribute in found])  # [F, T]
     if len(found) > 1 and ((~usual).sum(axis=0) <= 1).all():  # one at a time
         return [
@@ -133,6 +139,21 @@ def _factors(outcomes: Sequence[Outcome]) -> list[Attribute]:
             for at, a in enumerate(found)
         ]
     return found
+
+
+def _factor(name: str, values: Sequence[str | float | None]) -> Attribute:
+    numbers = np.array([value for value in values if isinstance(value, float | int)])
+    if len(np.unique(numbers)) <= MOST_LEVELS:
+        return _attribute(name, "factor", values)
+    ends = np.unique(np.quantile(numbers, np.linspace(0, 1, BANDS + 1)))
+    levels = tuple(f"{low:.3g} to {high:.3g}" for low, high in pairwise(ends))
+    level = [
+        int(np.clip(np.searchsorted(ends, value, "right") - 1, 0, len(levels) - 1))
+        if isinstance(value, float | int)
+        else -1
+        for value in values
+    ]
+    return Attribute(name, "factor", levels, np.array(level, int))
 
 
 def _is_usual(level: np.ndarray) -> np.ndarray:
@@ -160,7 +181,7 @@ def _measured(outcomes: Sequence[Outcome]) -> list[Attribute]:
             for name in ("side", "region", "margin", "enhancement")
         ),
         _banded("measured size", "measured", [m.size_mm for m in measures], SIZES_MM, "mm"),
-        _banded("conspicuity", "measured", [m.conspicuity_acquired for m in measures], CONSPICUITIES, ""),
+        _banded("measured conspicuity", "measured", [m.conspicuity_acquired for m in measures], CONSPICUITIES, ""),
     ]
 
 
@@ -176,7 +197,7 @@ def _attribute(name: str, source: Source, values: Sequence[str | float | None]) 
 def _banded(name: str, source: Source, values: Sequence[float | None], ends: Sequence[float], unit: str) -> Attribute:
     known = [f"{low:g} to {high:g} {unit}".strip() for low, high in pairwise(ends)]
     levels = (*known, f"from {ends[-1]:g} {unit}".strip())
-    level = [-1 if v is None else max(0, int(np.searchsorted(ends, v, "right")) - 1) for v in values]
+    level = [-1 if v is None or math.isnan(v) else max(0, int(np.searchsorted(ends, v, "right")) - 1) for v in values]
     return Attribute(name, source, levels, np.array(level, int))
 
 
@@ -236,7 +257,7 @@ def _subgroup(reads: Reads, attribute: Attribute, drawn: dict[str, np.ndarray], 
             value=value, low=low, high=high, n=int(mine.sum()), blocks=len(np.unique(reads.place[mine])), method=DRAWN,
             draws=len(drawn[f"gap {attribute.name}"]),
         ),
-        p=_all_alike(reads, attribute, correlation),
+        p=_levels_differ_p(reads, attribute, correlation),
     )  # fmt: skip
 
 
@@ -270,7 +291,7 @@ def _gap(reads: Reads, attribute: Attribute, worst: int, best: int) -> Figure:
     return figure
 
 
-def _all_alike(reads: Reads, attribute: Attribute, correlation: float) -> float | None:
+def _levels_differ_p(reads: Reads, attribute: Attribute, correlation: float) -> float | None:
     counts = []
     for at in range(len(attribute.levels)):
         mine = attribute.level == at
@@ -398,7 +419,7 @@ def acceptance_of(outcomes: Sequence[Outcome]) -> dict[str, dict[str, tuple[int,
     names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.levels))
     found = {}
     for name in names:
-        attribute = _attribute(name, "factor", [outcome.levels.get(name) for outcome in outcomes])
+        attribute = _factor(name, [outcome.levels.get(name) for outcome in outcomes])
         counted: Counter[int] = Counter()
         accepted: Counter[int] = Counter()
         trials: Counter[int] = Counter()

@@ -1,4 +1,4 @@
-"""Intervals of shares against what is known exactly, and against a million draws."""
+"""Intervals of shares against what is known exactly, and against draws."""
 
 from itertools import product
 
@@ -49,12 +49,12 @@ def test_of_a_few_patients_it_is_what_counting_every_draw_gives():
 
 
 @pytest.mark.parametrize(("blocks", "each", "kept"), [(60, 1, 1.0), (60, 9, 1.0), (60, 9, 0.7)])
-def test_a_million_draws_agree_with_the_ideal(blocks, each, kept):
+def test_a_hundred_thousand_draws_agree_with_the_ideal(blocks, each, kept):
     found, block = patients(blocks, each, 3, kept)
     x, m = by_block(found.astype(int), block)
     patterns, counts = np.unique(np.stack([x, m], 1), axis=0, return_counts=True)
     rng = np.random.default_rng(0)
-    draws = rng.choice(len(patterns), (100_000, blocks), p=counts / blocks)  # a tenth of them, for the clock
+    draws = rng.choice(len(patterns), (100_000, blocks), p=counts / blocks)
     sums = patterns[:, 0][draws].sum(1) / patterns[:, 1][draws].sum(1)
     assert share(found, block).interval == pytest.approx(tuple(np.quantile(sums, [0.025, 0.975])), abs=0.004)
 
