@@ -376,6 +376,7 @@ class SegmenterFigures:
 
     dice: float
     median_dice: float
+    lesions: int
     sensitivity: float
     false_per_slice: float
     free_false_per_slice: float
@@ -394,7 +395,7 @@ def segmenter_figures(
         false += len(np.setdiff1d(said, np.append(said[outline], 0)))
     free_false = [len(np.unique(pieces(answer, spacing_mm))) - 1 for answer in free >= threshold]
     return SegmenterFigures(
-        float(np.mean(scores)), float(np.median(scores)), found / lesions, false / len(slices),
+        float(np.mean(scores)), float(np.median(scores)), lesions, found / lesions, false / len(slices),
         float(np.mean(free_false)) if len(free) else math.nan,
     )  # fmt: skip
 
@@ -469,7 +470,7 @@ def figures(name: str, look: Look, threshold: float, sets: Sets, spacing_mm: flo
         of = segmenter_figures(look(brain.x)[:, 0], brain, look(free.x)[:, 0], threshold, spacing_mm)
         return {
             "slices": len(brain), "Dice, mean": of.dice, "Dice, median": of.median_dice,
-            "lesions found": of.sensitivity, "false marks a slice": of.false_per_slice,
+            "lesions": of.lesions, "lesions found": of.sensitivity, "false marks a slice": of.false_per_slice,
             "tumour-free slices": len(free), "false marks a tumour-free slice": of.free_false_per_slice,
         }  # fmt: skip
     positive, negative, third = (look(part.x)[:, 0] for part in (brain, free, ill))

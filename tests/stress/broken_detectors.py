@@ -4,8 +4,6 @@ import os
 import subprocess
 import time
 
-import numpy as np
-
 from meddiff.stress.records import Contract, Kind
 
 
@@ -46,13 +44,6 @@ def dies_at_the_probe(batch):
 
 
 dies_at_the_probe.contract = Moody.contract
-
-
-def always_nan(batch):
-    return np.full((1, 1), np.nan)
-
-
-always_nan.contract = Moody.contract
 
 
 class CannotBeMade:

@@ -86,7 +86,6 @@ def test_what_goes_wrong_at_one_picture_is_its_fault_alone(good):
     ("spec", "says"),
     [
         (HERE + "dies_at_the_probe", r"shown a probe picture .* \(crash\): Its process ended with exit code 3"),
-        (HERE + "CannotBeMade", "RuntimeError: no licence"),
         ("tests.stress.leaves_at_import:f", r"cannot be loaded \(SystemExit: 5\)"),
     ],
 )
@@ -164,5 +163,7 @@ def test_what_cannot_be_guarded_is_refused_in_words():
         Guarded(lambda batch: 0.5)
     with pytest.raises(MedDiffError, match="more than 0"):
         Guarded("segmenter", timeout_s=0)
+    with pytest.raises(MedDiffError, match="RuntimeError: no licence"):
+        load_detector(HERE + "CannotBeMade")
     with pytest.raises(MedDiffError, match=r"Nothing says what broken_detectors.py takes"):
         load_detector(HERE + "without_contract")

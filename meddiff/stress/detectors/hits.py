@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from meddiff.case import MedDiffError
 from meddiff.stress.records import Answer, Mark
@@ -32,6 +31,8 @@ def mark_hits(
         return answer.model_copy(update={"marks": tuple(_judged(mark, 0.0, False) for mark in answer.marks)})
     if np.ndim(outline) != 2:
         raise MedDiffError(f"The outline has the shape {np.shape(outline)}: give [H, W], in the case's pixels.")
+    from scipy import ndimage
+
     there = np.asarray(outline) > 0
     spacing = np.broadcast_to(np.asarray(spacing_mm, float), 2)
     away = ndimage.distance_transform_edt(~there, sampling=spacing)
@@ -56,6 +57,8 @@ def _box(place: tuple[slice, slice]) -> tuple[int, int, int, int]:
 
 def _distance(away: np.ndarray, row: float, column: float, spacing: np.ndarray) -> float:
     """Distance in mm [H, W] to the outline, read at a point that may lie outside the picture."""
+    from scipy import ndimage
+
     at = np.array([row, column])
     inside = np.clip(at, 0, np.array(away.shape) - 1)
     beyond = float(np.hypot(*((at - inside) * spacing)))

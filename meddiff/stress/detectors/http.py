@@ -19,6 +19,8 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import json
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ import requests
 from PIL import Image
 
 from meddiff.case import MedDiffError
-from meddiff.exchange.target import Address, allowed
+from meddiff.exchange.target import Address, allowed, certificates
 from meddiff.stress.detectors.contract import contract_of
 from meddiff.stress.detectors.detector import Detector, Late
 from meddiff.stress.detectors.prepare import Placement, View
@@ -50,6 +52,8 @@ class HttpDetector(Detector):
         self.address = _allowed(address)
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy: the address is the one that was allowed
+        authority, self._session.cert = certificates()
+        self._session.verify = authority or True
         super().__init__(name or self.address.origin.partition("//")[2], contract or self._declared())
 
     def see(self, view: View) -> Answer:
@@ -61,45 +65,59 @@ class HttpDetector(Detector):
             )
         except requests.Timeout as error:
             raise Late(f"{self.address} gave no answer within {WAIT_S:g} s.") from error
-        if answer.status_code != 200:
-            raise ConnectionError(f"{self.address} answered {answer.status_code} {answer.reason}.")
+        if answer.status != 200:
+            raise ConnectionError(f"{self.address} answered {answer}.")
         with Image.open(io.BytesIO(view.png)) as picture:
             width, height = picture.size
         contract = self.contract.model_copy(
             update={"size": (height, width), "spacing_mm": None, "layout": "NCHW", "positive": -1}
         )
         placement = Placement.of((height, width), view.spacing_mm, contract)
-        return read(_outputs(_json(answer), contract), contract, placement)
+        return read(_outputs(answer.json(), contract), contract, placement)
 
     def _declared(self) -> Contract:
         try:
             answer = self._ask("GET", "/contract")
-            if answer.status_code == 404:
+            if answer.status == 404:
                 answer = self._ask("GET", "")
         except requests.RequestException as error:
             raise MedDiffError(
                 f"{self.address} does not answer ({type(error).__name__}): is the detector running there?"
             ) from error
-        if answer.status_code != 200:
+        if answer.status != 200:
             raise MedDiffError(
-                f"{self.address} answered {answer.status_code} {answer.reason} where its contract was asked for: "
+                f"{self.address} answered {answer} where its contract was asked for: "
                 "let GET ADDRESS/contract give it as JSON, or give the contract yourself."
             )
         try:
-            return contract_of(_json(answer), f"the answer of {self.address}")
+            return contract_of(answer.json(), f"the answer of {self.address}")
         except Nonsense as error:
             raise MedDiffError(f"The contract of {self.address} cannot be read: {error}") from error
 
-    def _ask(self, method: str, path: str, **how: Any) -> requests.Response:
-        answer = self._session.request(
-            method, str(self.address) + path, timeout=WAIT_S, allow_redirects=False, stream=True, **how
-        )
-        with answer:
+    def _ask(self, method: str, path: str, **how: Any) -> _Reply:
+        how |= {"timeout": WAIT_S, "allow_redirects": False, "stream": True}
+        with self._session.request(method, str(self.address) + path, **how) as answer:
             body = answer.raw.read(_MOST_BYTES + 1, decode_content=True)
         if len(body) > _MOST_BYTES:
             raise ConnectionError(f"{self.address} answered more than {_MOST_BYTES >> 20} MB.")
-        answer._content = body
-        return answer
+        return _Reply(answer.status_code, answer.reason, body)
+
+
+@dataclass(frozen=True)
+class _Reply:
+    status: int
+    reason: str
+    body: bytes
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.reason}".strip()
+
+    def json(self) -> Any:
+        """What stands in it. Raises Nonsense where that is no JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise Nonsense("It answered something that is no JSON.") from error
 
 
 def _allowed(text: str) -> Address:
@@ -112,13 +130,6 @@ def _allowed(text: str) -> Address:
             "MEDDIFF_PACS_ALLOWED (addresses with commas between) and start again; nothing was sent."
         )
     return address
-
-
-def _json(answer: requests.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError as error:
-        raise Nonsense(f"It answered {answer.headers.get('Content-Type', 'something')} that is no JSON.") from error
 
 
 def _outputs(said: Any, contract: Contract) -> list[np.ndarray]:

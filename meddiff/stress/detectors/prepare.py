@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from meddiff.stress.records import Contract
 
@@ -65,6 +64,8 @@ class Placement:
         if self.identity:
             return values
         if max(self.step) > 1.2:  # average over what falls into a pixel
+            from scipy import ndimage
+
             values = ndimage.gaussian_filter(values, [max(s - 1, 0) * 0.42 for s in self.step])
         return _laid(values, self.start, self.step, self.picture)
 
@@ -82,6 +83,8 @@ class Placement:
 
 
 def _laid(values: np.ndarray, start: tuple[float, ...], step: tuple[float, ...], shape: tuple[int, int]) -> np.ndarray:
+    from scipy import ndimage  # half of a detector's start, which many never need
+
     return ndimage.affine_transform(values, np.array(step), start, shape, order=1, mode="grid-constant")
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
-from scipy.special import expit, softmax
 
 from meddiff.stress.detectors.prepare import Placement
 from meddiff.stress.records import Answer, Contract, Kind, Mark
@@ -126,9 +124,11 @@ def _column(values: np.ndarray, contract: Contract, what: str) -> np.ndarray:
     columns = len(values)
     if not -columns <= contract.positive < columns and columns > 1:
         raise Nonsense(f"{what} has {columns} columns, and the contract's `positive` is {contract.positive}.")
-    if columns == 1:
-        return _probable(expit(values[0]) if contract.logits else values[0], what)
-    return _probable((softmax(values, axis=0) if contract.logits else values)[contract.positive], what)
+    if not contract.logits:
+        return _probable(values[contract.positive if columns > 1 else 0], what)
+    from scipy.special import expit, softmax
+
+    return np.asarray(softmax(values, axis=0)[contract.positive] if columns > 1 else expit(values[0]))
 
 
 def _classified(values: np.ndarray, contract: Contract) -> float:
@@ -186,6 +186,8 @@ def _apart(arrays: Sequence[np.ndarray], wrong: Nonsense) -> tuple[np.ndarray, n
 
 def _pieces(mask: np.ndarray, contract: Contract, spacing_mm: tuple[float, float]) -> np.ndarray:
     """Pieces of at least `least_mm2` of a mask [H, W], numbered from 1, int [H, W]."""
+    from scipy import ndimage
+
     labels, _ = ndimage.label(mask, np.ones((3, 3)))
     large = np.bincount(labels.ravel()) * spacing_mm[0] * spacing_mm[1] >= contract.least_mm2
     return np.where(large[labels], labels, 0)
