@@ -151,7 +151,10 @@ class StressPlan(Record):
         if not isinstance(value, dict):
             return value
         named = {name: LEVELS.get(name, ()) if levels in ("all", None) else levels for name, levels in value.items()}
-        return {name: levels if isinstance(levels, list | tuple) else (levels,) for name, levels in named.items()}
+        # In one order whatever the file's: trials are numbered by it, and JSON of a run's folder forgets it.
+        known = [name for name in LEVELS if name in named]
+        ordered = {name: named[name] for name in (*known, *(name for name in named if name not in known))}
+        return {name: levels if isinstance(levels, list | tuple) else (levels,) for name, levels in ordered.items()}
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> StressPlan:
