@@ -1,6 +1,6 @@
 """Runs that a server keeps: each in a folder of its own, one at a time in the background, to be stopped, listed and gone on with.
 
-    <casebank>/stress/<id>/   run.json, journal.jsonl, and the files of the detectors under test, so that a run can go on after a restart
+<casebank>/stress/<id>/   run.json, journal.jsonl, and the files of the detectors under test, so that a run can go on after a restart
 """
 
 from __future__ import annotations
@@ -161,7 +161,12 @@ class Desk:
                 head: Any = read_head(path.parent)
                 plan = StressPlan.model_validate(head["plan"])
                 detectors = tuple(told["name"] for told in head["detectors"])
-            except (MedDiffError, ValueError, KeyError, TypeError):  # of another version, or damaged: opening it would tell
+            except (
+                MedDiffError,
+                ValueError,
+                KeyError,
+                TypeError,
+            ):  # of another version, or damaged: opening it would tell
                 continue
             complete = (path.parent / OUTCOMES).exists()
             done = plan.trials() if complete else _lines(path.parent / NAME)

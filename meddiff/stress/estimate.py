@@ -7,11 +7,11 @@ import math
 import os
 
 from meddiff.case import Record
-from meddiff.stress.plan import StressPlan, trials
+from meddiff.stress.commands import CASE_S, SHOWN_S
+from meddiff.stress.plan import Design, StressPlan, trials
 from meddiff.stress.power import Power, power
 
-# Measured with brain-t1gd in INT8 on one core (docs/stress.md): a case with its redraws, and what each trial adds (acquisition, seal, two answers).
-CASE_S, TRIAL_S, START_S = 5.0, 0.5, 20.0
+START_S = 20.0  # until the first case: model and detectors are loaded
 _LOOKED_AT = 4  # patients whose trials are laid out to count the cases
 
 
@@ -31,7 +31,7 @@ class Estimate(Record):
     power: Power
 
 
-def estimate(plan: StressPlan, detectors: int = 1, workers: int = 0) -> Estimate:
+def estimate(plan: StressPlan, workers: int = 0) -> Estimate:
     """What a plan will take on so many processes (0: one a core).
 
     Raises:
@@ -43,11 +43,10 @@ def estimate(plan: StressPlan, detectors: int = 1, workers: int = 0) -> Estimate
     cases = round(shared / looked_at * plan.patients)
     count = round(len(laid_out) / looked_at * plan.patients)
     busy = max(1, min(workers or os.cpu_count() or 1, cases))
-    per_trial = TRIAL_S * (1 + 0.3 * (detectors - 1))
     return Estimate(
         trials=count,
         cases=cases,
-        seconds=START_S + (cases * CASE_S + count * per_trial) / busy,
+        seconds=START_S + (cases * CASE_S + (count - cases) * SHOWN_S) / busy,
         power=power(_a_level(plan)),
     )
 
@@ -55,11 +54,11 @@ def estimate(plan: StressPlan, detectors: int = 1, workers: int = 0) -> Estimate
 def _a_level(plan: StressPlan) -> int:
     """Patients that each level of the factor with most levels is shown on."""
     most = max((len(levels) for levels in plan.factors.values()), default=1)
-    return plan.patients if plan.design.value != "latin-hypercube" else max(1, plan.patients // most)
+    return plan.patients if plan.design is not Design.LATIN_HYPERCUBE else max(1, plan.patients // most)
 
 
 def minutes(seconds: float) -> str:
-    """`2 minutes`, `an hour and a half` is too fine: `1.5 hours`."""
+    """A time in words: `2 minutes`, `1.5 hours`."""
     if seconds < 90:
         return "1 minute"
     if seconds < 5400:

@@ -308,7 +308,7 @@ def _fill(
     by_trial = {outcome.trial: outcome for outcome in chosen}
     packed: dict[str, PackedCase] = {}
     folder = stage / CASES
-    for outcome, case in made_again(result, by_trial):
+    for outcome, case in _made_again(result, by_trial):
         if outcome.case in packed:  # another trial that shows the same case: one patient's reference in a full design
             before = packed[outcome.case]
             more = {"trials": (*before.trials, outcome.trial), "levels": (*before.levels, outcome.levels)}
@@ -348,12 +348,8 @@ def _packed(plan: StressPlan, outcome: Outcome, stage: Path, written: Sequence[P
     )
 
 
-def made_again(result: Result, wanted: dict[int, Outcome]) -> Iterator[tuple[Outcome, SealedCase]]:
-    """The wanted trials' cases, made again, in the order of trials; each is the one that the detectors saw.
-
-    Raises:
-        MedDiffError: other weights than the run's, or a picture that does not come out the same.
-    """
+def _made_again(result: Result, wanted: dict[int, Outcome]) -> Iterator[tuple[Outcome, SealedCase]]:
+    """The wanted trials' cases, made again; each must be the one that the detectors saw."""
     with Lab(result.plan) as lab:
         if (sha256 := lab.studio.load().info.sha256) != result.pack_sha256:
             raise MedDiffError(
