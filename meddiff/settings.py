@@ -8,6 +8,7 @@
 | `MEDDIFF_TEXT_ENCODER` | folder that `meddiff text fit` wrote: the text encoder of new cases | the pack's own |
 | `MEDDIFF_DATABASE_URL` | SQLAlchemy URL of the bank's records | SQLite in the bank's folder |
 | `MEDDIFF_PACS_ALLOWED` | servers that cases may be sent to: addresses with commas between, `https://pacs.example:8443/dicom-web`, `dicom+tls://pacs.example:2762` | none: nothing leaves |
+| `MEDDIFF_DETECTORS_ALLOWED` | detectors under test that the page may ask by HTTP: addresses with commas between; cases are sent there | none: the page offers no address |
 | `MEDDIFF_PACS_CA` | PEM file of the authority that vouches for those servers' certificates | the usual public ones |
 | `MEDDIFF_PACS_CERTIFICATE` | PEM file with our own certificate and key, for servers that ask for one | none |
 | `MEDDIFF_PACS_PASSWORD` | password of `meddiff send --user NAME` | asked for at the terminal |
@@ -41,6 +42,7 @@ class Settings(BaseSettings):
     language: Literal["en", "zh"] = "en"
     database_url: str | None = None
     pacs_allowed: str = ""  # read by exchange.target, which names the entry that is wrong
+    detectors_allowed: str = ""  # read by exchange.target, too
     pacs_ca: Path | None = None
     pacs_certificate: Path | None = None
     pacs_password: SecretStr | None = None

@@ -174,11 +174,30 @@ def allowed() -> tuple[Address, ...]:
     Raises:
         MedDiffError: an entry that is no address.
     """
-    entries = [entry for entry in settings().pacs_allowed.split(",") if entry.strip()]
+    return _listed(settings().pacs_allowed, "MEDDIFF_PACS_ALLOWED")
+
+
+def allowed_detectors() -> tuple[Address, ...]:
+    """The detectors that the page may ask by HTTP, `MEDDIFF_DETECTORS_ALLOWED`; empty unless somebody filled it.
+
+    Raises:
+        MedDiffError: an entry that is no address, or none of the web.
+    """
+    found = _listed(settings().detectors_allowed, "MEDDIFF_DETECTORS_ALLOWED")
+    for address in found:
+        if not address.is_web:
+            raise MedDiffError(
+                f"MEDDIFF_DETECTORS_ALLOWED cannot be read: {address} is no address of a detector: give http:// or https://."
+            )
+    return found
+
+
+def _listed(text: str, variable: str) -> tuple[Address, ...]:
+    """Addresses with commas between, as a variable names them."""
     try:
-        return tuple(Address.parse(entry) for entry in entries)
+        return tuple(Address.parse(entry) for entry in text.split(",") if entry.strip())
     except MedDiffError as error:
-        raise MedDiffError(f"MEDDIFF_PACS_ALLOWED cannot be read: {error}") from error
+        raise MedDiffError(f"{variable} cannot be read: {error}") from error
 
 
 def certificates() -> tuple[str | None, str | None]:

@@ -178,24 +178,21 @@ def _plan(args: argparse.Namespace) -> int:
 
 def outlook(plan: StressPlan, expected: float = 0.8) -> str:
     """What a plan would take and could tell, in lines of words."""
-    from meddiff.stress.plan import Design, trials
+    from meddiff.stress.estimate import estimate, minutes
+    from meddiff.stress.plan import Design
     from meddiff.stress.power import power
-    from meddiff.stress.run import units
 
-    laid = list(trials(plan))
-    made = sum(1 for _ in units(laid))
-    cores = os.cpu_count() or 1
-    minutes = (made * CASE_S + (len(laid) - made) * SHOWN_S) / 60 / cores
-    told = power(plan.patients, expected)
+    told = estimate(plan)
     kind = "points" if plan.design is Design.LATIN_HYPERCUBE else "patients at each level"
+    can = power(told.level_patients, expected)
     lines = [
-        f"{plan.name}: {plan.design.value}, {plan.patients} {kind}, {len(laid):,} trials, {made:,} cases to make, each with its twin",
-        f"about {minutes:.0f} minutes on {cores} cores like those of docs/stress.md; it can be stopped and goes on",
-        f"a sensitivity of {expected:.0%} will be told to within +/- {told.half_width:.0%} at each level, if every patient counts",
+        f"{plan.name}: {plan.design.value}, {plan.patients} {kind}, {told.trials:,} trials, {told.cases:,} cases to make, each with its twin",
+        f"about {minutes(told.seconds)} on {os.cpu_count()} cores like those of docs/stress.md; it can be stopped and goes on",
+        f"a sensitivity of {expected:.0%} will be told to within +/- {can.half_width:.0%} at each level, if every patient counts",
     ]
-    for words, fall in (("the same patients", told.paired), ("other patients", told.unpaired)):
-        can = f"a difference of {fall:.0%} or more" if fall is not None else "no difference"
-        lines.append(f"between two levels with {words}: {can} is told with 80% power")
+    for words, fall in (("the same patients", can.paired), ("other patients", can.unpaired)):
+        least = f"a difference of {fall:.0%} or more" if fall is not None else "no difference"
+        lines.append(f"between two levels with {words}: {least} is told with 80% power")
     return "\n".join(lines)
 
 

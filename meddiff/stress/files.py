@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from meddiff.case import MedDiffError
 from meddiff.marking.seal import SealedCase
 from meddiff.stress.lab import Lab
-from meddiff.stress.plan import trials
+from meddiff.stress.plan import plan_text, trials
 from meddiff.stress.records import Outcome
 from meddiff.stress.report import RunSummary, Tested, failing, write_json, write_junit, write_report
 from meddiff.stress.run import Result, units
@@ -33,12 +31,9 @@ class Reported:
 
 def summary_of(result: Result, command: str = "") -> RunSummary:
     """A run as its report tells it."""
-    told = yaml.safe_dump(
-        result.plan.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
-    )
     return RunSummary(
         title=result.plan.name,
-        plan=told,
+        plan=plan_text(result.plan),
         plan_sha256=result.plan.digest(),
         pack=result.plan.pack,
         pack_sha256=result.pack_sha256,

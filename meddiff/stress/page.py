@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from meddiff.case import SYNTHETIC_NOTICE
@@ -63,6 +63,40 @@ def page(
         f'{f", {escape(run.started)}" if run.started else ""}.</p><p class="notice">{escape(SYNTHETIC_NOTICE)}</p></header>'
         f"{''.join(sections)}</main></body></html>\n"
     )
+
+
+def figures(scores: Scores, learners: Sequence[tuple[float, bool]] = ()) -> str:
+    """The page's sections of figures alone, as a piece of HTML without style: for a page of somebody else's."""
+    sections = (
+        _headlines(scores), _counted(scores), _conspicuity(scores, learners), _factors(scores), _slices(scores),
+        _open_thresholds(scores), _comparisons(scores), _faults(scores),
+    )  # fmt: skip
+    return "".join(sections)
+
+
+def shown_pair(contracts: Mapping[str, Contract], outcome: Outcome, shown: Shown) -> str:
+    """A case beside its clean twin, with the lesion's outline and the detectors' marks above the sealed pictures, as a piece of HTML.
+
+    Raises:
+        MedDiffError: a picture that is not sealed.
+    """
+    return f'<p class="marks-key">{_key_of_marks(contracts)}</p>{_views(contracts, outcome, shown)}'
+
+
+def facts_of(contracts: Mapping[str, Contract], outcome: Outcome) -> list[tuple[str, str]]:
+    """What was asked, what was measured, and what each detector said: (name, words), both HTML."""
+    m = outcome.measured
+    levels = ", ".join(f"{name} {level_name(level)}" for name, level in outcome.levels.items())
+    measured = (
+        f"conspicuity {m.conspicuity_acquired:.2g} (before acquisition {m.conspicuity:.2g}), {m.size_mm:.0f} mm, {m.side} {m.region}, "
+        f"{m.margin} margin, {m.enhancement} enhancement"
+    )
+    said = [
+        (escape(name), _answer_words(outcome, name, contract))
+        for name, contract in contracts.items()
+        if name in outcome.answers
+    ]
+    return [("Asked", escape(levels)), ("Measured", escape(measured)), *said]
 
 
 # ------------------------------------------------------------ the answer first
@@ -388,32 +422,26 @@ def _failures(run: RunSummary, shown: Sequence[Outcome], pictures: Pictures | No
     if not shown:
         return _section("Failing cases", "<p>No lesion was missed and no clean twin was marked.</p>")
     cards = "".join(_card(run, outcome, pictures(outcome) if pictures else None) for outcome in shown)
-    colours = "".join(
-        f'<span class="key"><i style="background:{_COLOURS[at % len(_COLOURS)]}"></i>marks of {escape(d.name)}</span>'
-        for at, d in enumerate(run.detectors)
-        if d.contract.kind is not Kind.CLASSIFIER
-    )
     text = (
         "<p>The clearest lesions that were missed and the surest false alarms, the clearest lesion first; each beside its clean twin, with the same "
         "anatomy and no lesion.</p>"
-        f'<p><span class="key"><i class="outline"></i>outline of the lesion</span>{colours}</p>'
+        f"<p>{_key_of_marks(run.contracts)}</p>"
     )
     return _section("Failing cases", f'{text}<div class="cards">{cards}</div>')
 
 
-def _card(run: RunSummary, outcome: Outcome, shown: Shown | None) -> str:
-    m = outcome.measured
-    levels = ", ".join(f"{name} {level_name(level)}" for name, level in outcome.levels.items())
-    measured = (
-        f"conspicuity {m.conspicuity_acquired:.2g} (before acquisition {m.conspicuity:.2g}), {m.size_mm:.0f} mm, {m.side} {m.region}, "
-        f"{m.margin} margin, {m.enhancement} enhancement"
+def _key_of_marks(contracts: Mapping[str, Contract]) -> str:
+    colours = "".join(
+        f'<span class="key"><i style="background:{_COLOURS[at % len(_COLOURS)]}"></i>marks of {escape(name)}</span>'
+        for at, (name, contract) in enumerate(contracts.items())
+        if contract.kind is not Kind.CLASSIFIER
     )
-    facts = [("Asked", escape(levels)), ("Measured", escape(measured))]
-    for name, contract in run.contracts.items():
-        if name in outcome.answers:
-            facts.append((escape(name), _answer_words(outcome, name, contract)))
-    told = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
-    views = _views(run, outcome, shown) if shown is not None else '<p class="soft">No picture was kept.</p>'
+    return f'<span class="key"><i class="outline"></i>outline of the lesion</span>{colours}'
+
+
+def _card(run: RunSummary, outcome: Outcome, shown: Shown | None) -> str:
+    told = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts_of(run.contracts, outcome))
+    views = _views(run.contracts, outcome, shown) if shown is not None else '<p class="soft">No picture was kept.</p>'
     return (
         f'<article class="card"><h3>Trial {outcome.trial} <code>{escape(outcome.case)}</code></h3>'
         f"{views}<dl>{told}</dl></article>"
@@ -443,22 +471,28 @@ def _said(answer: Answer, contract: Contract, lesion: bool) -> str:
     return f'<b class="no">{_number(len(marks), "false mark")}</b>' if marks else '<b class="ok">clean</b>'
 
 
-def _views(run: RunSummary, outcome: Outcome, shown: Shown) -> str:
+def _views(contracts: Mapping[str, Contract], outcome: Outcome, shown: Shown) -> str:
     image, twin = require_sealed(shown.image), require_sealed(shown.twin)
     outline = plots.outline_svg(shown.mask)
     case, clean = (
-        _view(run, outcome, picture, image, is_case, outline) for picture, is_case in ((image, True), (twin, False))
+        _view(contracts, outcome, picture, image, is_case, outline)
+        for picture, is_case in ((image, True), (twin, False))
     )
     return f'<div class="pair">{case}{clean}</div>'
 
 
 def _view(
-    run: RunSummary, outcome: Outcome, picture: SealedImage, like: SealedImage, is_case: bool, outline: str
+    contracts: Mapping[str, Contract],
+    outcome: Outcome,
+    picture: SealedImage,
+    like: SealedImage,
+    is_case: bool,
+    outline: str,
 ) -> str:
     high, wide = picture.pixels.shape
     data = base64.b64encode(screen_bytes(picture, like)).decode()
     marks = []
-    for number, (name, contract) in enumerate(run.contracts.items()):
+    for number, (name, contract) in enumerate(contracts.items()):
         if name in outcome.answers:
             answer = outcome.answers[name].case if is_case else outcome.answers[name].twin
             for mark in answer.marks:

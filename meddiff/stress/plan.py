@@ -151,7 +151,10 @@ class StressPlan(Record):
         if not isinstance(value, dict):
             return value
         named = {name: LEVELS.get(name, ()) if levels in ("all", None) else levels for name, levels in value.items()}
-        return {name: levels if isinstance(levels, list | tuple) else (levels,) for name, levels in named.items()}
+        # In one order whatever the file's: trials are numbered by it, and JSON of a run's folder forgets it.
+        known = [name for name in LEVELS if name in named]
+        ordered = {name: named[name] for name in (*known, *(name for name in named if name not in known))}
+        return {name: levels if isinstance(levels, list | tuple) else (levels,) for name, levels in ordered.items()}
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> StressPlan:
@@ -225,22 +228,46 @@ def read_plan(path: str | Path) -> StressPlan:
     """
     path = Path(path)
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return plan_of_text(path.read_text(encoding="utf-8"), f"The plan {path}")
     except OSError as error:
         raise MedDiffError(f"The plan {path} cannot be read: {error.strerror or error}. Check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise MedDiffError(f"The plan {path}{line} is no YAML: check indents, colons and brackets.") from error
+    except UnicodeDecodeError as error:
+        raise MedDiffError(f"The plan {path} is no YAML: check indents, colons and brackets.") from error
+
+
+def plan_of_text(text: str, where: str = "The plan") -> StressPlan:
+    """A plan from YAML or JSON.
+
+    Args:
+        where: how a message begins.
+
+    Raises:
+        MedDiffError: no YAML, or a field that is wrong, named.
+    """
+    try:
+        told = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise MedDiffError(f"{where}{line} is no YAML: check indents, colons and brackets.") from error
     if not isinstance(told, dict):
-        raise MedDiffError(f"The plan {path} holds no fields: write `name: value` lines, `factors:` at least.")
+        raise MedDiffError(f"{where} holds no fields: write `name: value` lines, `factors:` at least.")
     try:
         return StressPlan.model_validate(told)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         said = first["msg"].removeprefix("Value error, ")
-        raise MedDiffError(f"The plan {path}{', ' + field if field else ''}: {said}.") from error
+        raise MedDiffError(f"{where}{', ' + field if field else ''}: {said}.") from error
+
+
+def plan_text(plan: StressPlan) -> str:
+    """A plan as YAML that `read_plan` takes; of what stands as it does by default only the commonest is told."""
+    usual, always = StressPlan().model_dump(mode="json"), ("name", "design", "patients", "seed")
+    told = {
+        name: value for name, value in plan.model_dump(mode="json").items() if name in always or value != usual[name]
+    }
+    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
 
 
 def trials(plan: StressPlan) -> Iterator[Trial]:

@@ -261,7 +261,7 @@ def _work(unit: Sequence[Trial]) -> list[str]:
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """What processes that are started meanwhile read from their environment."""
     told = {"MEDDIFF_THREADS": "1", "OMP_NUM_THREADS": "1"}
     before = {name: os.environ.get(name) for name in told}
@@ -317,7 +317,7 @@ class Processes:
         waiting = iter(list(wanted))  # of which `run` takes what is done
         running: dict[Future[list[str]], Sequence[Trial]] = {}
         try:
-            with _single_threaded():  # while processes are started
+            with single_threaded():  # while processes are started
                 for unit in itertools.islice(waiting, AHEAD * self.count):
                     running[self._pool.submit(_work, unit)] = unit
             while running:

@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -131,3 +132,10 @@ def test_a_plan_is_read_from_yaml(tmp_path):
             read_plan(path)
     with pytest.raises(MedDiffError, match="cannot be read"):
         read_plan(tmp_path / "none.yaml")
+
+
+def test_trials_are_numbered_alike_in_whatever_order_factors_are_written():
+    levels = {"noise": [1, 3], "blur": [2, 4], "size_mm": [10, 30]}
+    one, other = StressPlan(factors=levels), StressPlan(factors=dict(reversed(levels.items())))
+    again = StressPlan.model_validate(json.loads(json.dumps(one.model_dump(mode="json"), sort_keys=True)))
+    assert list(trials(one)) == list(trials(other)) == list(trials(again))

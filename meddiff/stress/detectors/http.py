@@ -11,7 +11,8 @@ What it must speak:
 The picture is the whole sealed one, visible stamp and rows appended for it included, and without its record, which holds the answer. The server prepares it
 itself: size, range, channels, layout and spacing of the contract say nothing here. X-Spacing-mm holds the pixel size, rows and columns.
 
-A server on this machine may always be asked, another only where `MEDDIFF_PACS_ALLOWED` lists it: cases are sent there.
+A server on this machine may always be asked, another only where `MEDDIFF_DETECTORS_ALLOWED` or `MEDDIFF_PACS_ALLOWED` lists it: cases are sent
+there.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import requests
 from PIL import Image
 
 from meddiff.case import MedDiffError
-from meddiff.exchange.target import Address, allowed, certificates
+from meddiff.exchange.target import Address, allowed, allowed_detectors, certificates
 from meddiff.stress.detectors.contract import contract_of
 from meddiff.stress.detectors.detector import Detector, Late
 from meddiff.stress.detectors.prepare import Placement, View
@@ -124,10 +125,10 @@ def _allowed(text: str) -> Address:
     address = Address.parse(text)
     if not address.is_web:
         raise MedDiffError(f"{address} is no address of a detector: give http:// or https://.")
-    if not address.is_loopback and not any(entry.covers(address) for entry in allowed()):
+    if not address.is_loopback and not any(entry.covers(address) for entry in (*allowed_detectors(), *allowed())):
         raise MedDiffError(
             f"{address} is not on the list of servers that cases may be sent to. If they shall go there, add it to "
-            "MEDDIFF_PACS_ALLOWED (addresses with commas between) and start again; nothing was sent."
+            "MEDDIFF_DETECTORS_ALLOWED or MEDDIFF_PACS_ALLOWED (addresses with commas between) and start again; nothing was sent."
         )
     return address
 
