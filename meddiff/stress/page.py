@@ -53,15 +53,20 @@ def page(
         _limits(),
         _again(run),
     )
-    title = escape(f"{run.title}: stress report")
+    when = f", {run.started}" if run.started else ""
+    about = f"Where does the detector break? MedDiff stress report{when}."
+    return document(f"{run.title}: stress report", run.title, about, sections)
+
+
+def document(title: str, headline: str, about: str, sections: Iterable[str]) -> str:
+    """A page of its own, style and all, around sections that are HTML already; the words are plain."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-        f'<meta name="color-scheme" content="light dark"><title>{title}</title><style>{_STYLE}</style></head><body><main>'
-        f'<header><h1>{escape(run.title)}</h1><p class="soft">Where does the detector break? MedDiff stress report'
-        f'{f", {escape(run.started)}" if run.started else ""}.</p><p class="notice">{escape(SYNTHETIC_NOTICE)}</p></header>'
-        f"{''.join(sections)}</main></body></html>\n"
+        f'<meta name="color-scheme" content="light dark"><title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>'
+        f'<header><h1>{escape(headline)}</h1><p class="soft">{escape(about)}</p>'
+        f'<p class="notice">{escape(SYNTHETIC_NOTICE)}</p></header>{"".join(sections)}</main></body></html>\n'
     )
 
 
@@ -113,8 +118,8 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
         for verdict in sorted(verdicts, key=lambda verdict: verdict.passed)
     ]  # fmt: skip
     strict = "<p class='soft'>Judged by the bad end of each 95% interval.</p>" if verdicts[0].strict else ""
-    table = _table(("", "Detector", "Threshold", "Measured"), rows)
-    return f'<section class="{"bad" if missed else "good"}"><h2>{words}</h2>{strict}{table}</section>'
+    told = table(("", "Detector", "Threshold", "Measured"), rows)
+    return f'<section class="{"bad" if missed else "good"}"><h2>{words}</h2>{strict}{told}</section>'
 
 
 def _mark(passed: bool) -> str:
@@ -123,7 +128,7 @@ def _mark(passed: bool) -> str:
 
 def _headlines(scores: Scores) -> str:
     if not scores.detectors:
-        return _section("In short", "<p>No detector has answered yet.</p>")
+        return section("In short", "<p>No detector has answered yet.</p>")
     words = "".join(f"<p>{_in_short(detector)}</p>" for detector in scores.detectors)
     rows = [
         (
@@ -141,7 +146,7 @@ def _headlines(scores: Scores) -> str:
     heads = (
         "Detector", "Lesions found", "Clean twins marked", "False marks a clean twin", "Found and twin clean", "ROC area", "LROC area", "No answer",
     )  # fmt: skip
-    return _section("In short", words + _table(heads, rows) + _methods(scores))
+    return section("In short", words + table(heads, rows) + _methods(scores))
 
 
 def _in_short(d: DetectorScores) -> str:
@@ -200,7 +205,7 @@ def _tested(run: RunSummary) -> str:
     ]
     rows = [(f"<th scope='row'>{name}</th>", value) for name, value in facts if value]
     heads = ("Detector", "Answers", "Takes", "Threshold", "From")
-    return _section("What was tested, on what", _table(heads, detectors) + _table((), rows))
+    return section("What was tested, on what", table(heads, detectors) + table((), rows))
 
 
 def _input_words(contract: Contract) -> str:
@@ -216,7 +221,7 @@ def _counted(scores: Scores) -> str:
         f"{_number(scores.blocks, 'patient')}.</p>"
     )
     if scores.reasons:
-        text += _table(("Trials", "Why they do not count"), [(str(n), escape(words)) for words, n in scores.reasons])
+        text += table(("Trials", "Why they do not count"), [(str(n), escape(words)) for words, n in scores.reasons])
     text += "".join(f'<p class="note">{escape(note)}</p>' for note in scores.notes)
     uneven = []
     for factor in dict.fromkeys(row.factor for row in scores.acceptance):
@@ -225,7 +230,7 @@ def _counted(scores: Scores) -> str:
             uneven.append(_drawing(plots.acceptance_plot(rows), f"By {escape(factor)}"))
     if uneven:
         text += f"<h3>Share of trials that count</h3>{_drawings(uneven)}"
-    return _section("How many count, and why others do not", text)
+    return section("How many count, and why others do not", text)
 
 
 # ------------------------------------------------------------ where it breaks
@@ -254,7 +259,7 @@ def _conspicuity(scores: Scores, learners: Sequence[tuple[float, bool]]) -> str:
     text = (
         f'<figure class="wide">{plots.psychometric_plot(curves, learners)}<figcaption>{caption}</figcaption></figure>'
     )
-    return _section("How faint may a lesion be?", text + _table(heads, rows))
+    return section("How faint may a lesion be?", text + table(heads, rows))
 
 
 def _factors(scores: Scores) -> str:
@@ -277,7 +282,7 @@ def _factors(scores: Scores) -> str:
         for at, d in enumerate(scores.detectors)
     )
     soft = "<p class='soft'>p: whether the levels differ at all, corrected for all attributes of a detector (Holm).</p>"
-    return _section("Sensitivity by factor and by subgroup", f"<p>{key}</p>{soft}{text}")
+    return section("Sensitivity by factor and by subgroup", f"<p>{key}</p>{soft}{text}")
 
 
 def _attributes(scores: Scores, source: str) -> list[str]:
@@ -327,7 +332,7 @@ def _slices(scores: Scores) -> str:
         "Fisher&#39;s exact test against all other trials, counts made smaller where trials share a patient (Rao &amp; Scott 1992); q is corrected for "
         "all slices looked at (Benjamini &amp; Hochberg): of those listed, about one in twenty may be chance.</p>"
     )
-    return _section("Worst slices", text + soft) if scores.detectors else ""
+    return section("Worst slices", text + soft) if scores.detectors else ""
 
 
 def _open_thresholds(scores: Scores) -> str:
@@ -361,7 +366,7 @@ def _open_thresholds(scores: Scores) -> str:
         for d in scores.detectors
     ]
     heads = ("Detector", "ROC area", "LROC area", "Calibration error", "Brier score")
-    return _section("At every threshold", _drawings(found) + _table(heads, rows))
+    return section("At every threshold", _drawings(found) + table(heads, rows))
 
 
 def _comparisons(scores: Scores) -> str:
@@ -383,7 +388,7 @@ def _comparisons(scores: Scores) -> str:
         f'<p class="soft">On the same {_number(scores.comparisons[0].n, "trial")}. Sensitivity: McNemar&#39;s exact test, patient by patient; areas: DeLong, by patient. '
         "All p corrected for the pairs of detectors (Holm).</p>"
     )
-    return _section("Detectors compared", _table(heads, rows) + soft)
+    return section("Detectors compared", table(heads, rows) + soft)
 
 
 def _points_signed(e: Estimate) -> str:
@@ -405,10 +410,10 @@ def _faults(scores: Scores) -> str:
             trials = ", ".join(map(str, fault.trials[:12])) + (", ..." if len(fault.trials) > 12 else "")
             rows.append((escape(d.name), fault.kind.value, str(fault.cases), str(fault.twins), trials, said))
     if not rows:
-        return _section("Faults", "<p>Every picture was answered: no crash, no hang, no nonsense.</p>")
+        return section("Faults", "<p>Every picture was answered: no crash, no hang, no nonsense.</p>")
     text = "<p>A case without an answer counts as missed, a twin without one as left clean.</p>"
     heads = ("Detector", "Fault", "Cases", "Twins", "Trials", "What it said")
-    return _section("Faults", text + _table(heads, rows))
+    return section("Faults", text + table(heads, rows))
 
 
 def _brief(words: str) -> str:
@@ -420,14 +425,14 @@ def _brief(words: str) -> str:
 
 def _failures(run: RunSummary, shown: Sequence[Outcome], pictures: Pictures | None) -> str:
     if not shown:
-        return _section("Failing cases", "<p>No lesion was missed and no clean twin was marked.</p>")
+        return section("Failing cases", "<p>No lesion was missed and no clean twin was marked.</p>")
     cards = "".join(_card(run, outcome, pictures(outcome) if pictures else None) for outcome in shown)
     text = (
         "<p>The clearest lesions that were missed and the surest false alarms, the clearest lesion first; each beside its clean twin, with the same "
         "anatomy and no lesion.</p>"
         f"<p>{_key_of_marks(run.contracts)}</p>"
     )
-    return _section("Failing cases", f'{text}<div class="cards">{cards}</div>')
+    return section("Failing cases", f'{text}<div class="cards">{cards}</div>')
 
 
 def _key_of_marks(contracts: Mapping[str, Contract]) -> str:
@@ -517,19 +522,20 @@ def _view(
 
 
 def _limits() -> str:
-    return _section("What this does not say", f"<ul>{''.join(f'<li>{escape(words)}</li>' for words in LIMITS)}</ul>")
+    return section("What this does not say", f"<ul>{''.join(f'<li>{escape(words)}</li>' for words in LIMITS)}</ul>")
 
 
 def _again(run: RunSummary) -> str:
     command = f"<p>Run it again:</p><pre>{escape(run.command)}</pre>" if run.command else ""
     plan = f"<p>The plan:</p><pre>{escape(run.plan)}</pre>" if run.plan else ""
-    return _section("The same again", command + plan) if command or plan else ""
+    return section("The same again", command + plan) if command or plan else ""
 
 
 # ------------------------------------------------------------ words and tables
 
 
-def _section(title: str, text: str) -> str:
+def section(title: str, text: str) -> str:
+    """A section of a page; `title` and `text` are HTML."""
     return f"<section><h2>{title}</h2>{text}</section>"
 
 
@@ -541,8 +547,8 @@ def _drawings(found: Iterable[str]) -> str:
     return f'<div class="drawings">{"".join(found)}</div>'
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of cells that are HTML already; a cell may bring its own tag."""
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are HTML already; a cell may bring its own tag. It stacks on a phone."""
     head = f"<thead><tr>{''.join(f'<th>{words}</th>' for words in heads)}</tr></thead>" if heads else ""
     names = [*heads, *[""] * 9]  # shown beside each cell where the table is too wide for a phone
     body = "".join(
