@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 from scipy import ndimage
 
-from meddiff.case import MaskSpec, Measurement, MedDiffError, Plane, Request, Status, Tolerance
+from meddiff.case import MaskSpec, Measurement, MedDiffError, Plane, Region, Request, Side, Status, Tolerance
 from meddiff.conditions.masks import sample_outline, standard_head
 from meddiff.conditions.measure import largest_piece, longest_diameter_mm, measure_lesion
 from meddiff.conditions.vocabulary import drawn_as
@@ -178,10 +178,8 @@ class Lab:
         info, plane = self.studio.load().info, request.findings.plane or Plane.AXIAL
         outline, head = request.mask.to_array(), standard_head(plane)
         finding = request.findings.finding
-        anywhere = finding.model_copy(update={"region": "unknown", "side": "unknown"})
-        others = request.findings.model_copy(
-            update={"finding": type(finding).model_validate(anywhere.model_dump(mode="json"))}
-        )
+        anywhere = finding.model_copy(update={"region": Region.UNKNOWN, "side": Side.UNKNOWN})
+        others = request.findings.model_copy(update={"finding": anywhere})
         for piece in range(1, count):
             for attempt in range(TRIES):
                 seed = int(np.random.default_rng([request.seed, piece, attempt]).integers(2**31))

@@ -22,6 +22,7 @@ from meddiff.stress.plan import StressPlan, trials
 from meddiff.stress.records import DetectorSpec
 from meddiff.stress.run import OUTCOMES, read_run, run, units
 from meddiff.stress.search import read_search, search, search_plan
+from meddiff.stress.search_report import write_search
 
 HERE = Path(__file__).parents[2]
 LEFT = DetectorSpec(spec="tests.stress.seeing:left_half")
@@ -211,6 +212,12 @@ def test_a_search_finds_what_is_missed_says_how_it_compares_and_goes_on_after_a_
     assert {n.factor for n in found.neighbours} == {"side", "gain"}
     assert found.flip is not None and found.flip_factor == "side"
     assert "smallest change that flips it: side left is missed, right is found" in found_words(found)
+    page = write_search(found, tmp_path)[1].read_text()
+    shown = {one.outcome.trial for one in found.found} | set(found.flip)
+    assert page.count("data:image/png;base64,") == 2 * (len(found.found) + 2) and "http" not in page.replace(
+        "http://www.w3.org", ""
+    )
+    assert len(shown) >= 2 and "the lesion is missed at side <b>left</b> and found at <b>right</b>" in page
     with pytest.raises(MedDiffError, match="holds a run of a plan, not a search"):
         shutil.copytree(tmp_path, tmp_path / "run")
         head = json.loads((tmp_path / "run" / "run.json").read_text())
