@@ -157,7 +157,7 @@ class Lab:
         ratio = abs(seen.part_contrast) / seen.noise
         return Measures(
             conspicuity=ratio,
-            conspicuity_acquired=_value(rows.get("conspicuity as acquired"), ratio) or 0.0,
+            conspicuity_acquired=min(ratio, _value(rows.get("conspicuity as acquired"), ratio) or 0.0),
             size_mm=longest_diameter_mm(largest_piece(made.outline), spacing),
             area_mm2=seen.area_mm2,
             lesions=int(ndimage.label(made.outline)[1]),

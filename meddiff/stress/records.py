@@ -133,7 +133,8 @@ class Measures(Record):
 
     Attributes:
         conspicuity: contrast to noise of the lesion, the question bank's axis.
-        conspicuity_acquired: the same in the picture that the detector sees.
+        conspicuity_acquired: the same in the picture that the detector sees, and never more than before: no acquisition shows more, but blur
+            smooths the tissue that noise is measured in, and gain cuts it off.
         size_mm: longest diameter of the outline (of its largest piece).
         area_mm2: of the outline.
         lesions: pieces of the outline.
