@@ -55,13 +55,14 @@ class Again:
         to: str | Path,
         thresholds: Sequence[str] = (),
         learners: Sequence[tuple[float, bool]] = (),
+        pictures: bool = True,
     ) -> tuple[Path, ...]:
-        """Writes a run's report (`files.write_files`) into the folder `to`; the failing cases are made again for it.
+        """Writes a run's report into the folder `to`, as `files.write_files` does.
 
         Raises:
             MedDiffError: as there.
         """
-        return tuple(map(Path, self._do(_report, str(folder), str(to), tuple(thresholds), tuple(learners))))
+        return tuple(map(Path, self._do(_report, str(folder), str(to), tuple(thresholds), tuple(learners), pictures)))
 
     def pack(
         self,
@@ -128,10 +129,14 @@ def _keep(folder: str, trial: int) -> None:
     Bank(Path(folder) / OPENED).keep(made[trial])
 
 
-def _report(folder: str, to: str, thresholds: tuple[str, ...], learners: tuple[tuple[float, bool], ...]) -> list[str]:
+def _report(
+    folder: str, to: str, thresholds: tuple[str, ...], learners: tuple[tuple[float, bool], ...], pictures: bool
+) -> list[str]:
     from meddiff.stress.files import write_files
 
-    return [str(path) for path in write_files(read_run(folder), to, thresholds, learners=learners).files]
+    return [
+        str(path) for path in write_files(read_run(folder), to, thresholds, learners=learners, pictures=pictures).files
+    ]
 
 
 def _pack(folder: str, to: str, which: str) -> str:

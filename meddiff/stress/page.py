@@ -189,7 +189,7 @@ def _tested(run: RunSummary) -> str:
         (
             escape(d.name),
             _KINDS[d.contract.kind],
-            escape(_input_words(d.contract)),
+            escape(input_words(d.contract)),
             f"{d.contract.threshold:g}",
             escape(d.origin) + (f"<br><code>{escape(d.sha256[:16])}</code>" if d.sha256 else ""),
         )
@@ -208,7 +208,8 @@ def _tested(run: RunSummary) -> str:
     return section("What was tested, on what", table(heads, detectors) + table((), rows))
 
 
-def _input_words(contract: Contract) -> str:
+def input_words(contract: Contract) -> str:
+    """What a detector takes, in words: `256 x 256, 1 channel, 0 to 1`."""
     spacing = f", {contract.spacing_mm:g} mm a pixel" if contract.spacing_mm else ""
     channels = "1 channel" if contract.channels == 1 else f"{contract.channels} channels"
     values = "standardised" if contract.standardised else f"{contract.low:g} to {contract.high:g}"

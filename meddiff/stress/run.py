@@ -27,7 +27,7 @@ from meddiff.exchange.atomic import write_atomic
 from meddiff.settings import settings
 from meddiff.stress.journal import Journal, read_head, read_journal
 from meddiff.stress.plan import StressPlan, Trial, trials
-from meddiff.stress.records import Contract, DetectorSpec, Outcome
+from meddiff.stress.records import Answer, Contract, DetectorSpec, Outcome
 
 OUTCOMES = "outcomes.json"
 AHEAD = 2  # units that wait for each worker, so that none is idle and a stop is quick
@@ -165,17 +165,27 @@ def identify(detector: DetectorSpec, timeout_s: float) -> DetectorInfo:
     Raises:
         MedDiffError: it cannot be had, or does not keep to its contract.
     """
-    from meddiff.stress.detectors import Guarded
+    return try_out(detector, timeout_s)[0]
+
+
+def try_out(detector: DetectorSpec, timeout_s: float) -> tuple[DetectorInfo, Answer]:
+    """The same, with its answer to the probe picture.
+
+    Raises:
+        MedDiffError: as `identify`.
+    """
+    from meddiff.stress.detectors import Guarded, probe_image
     from meddiff.stress.detectors.load import file_of
 
     with Guarded(detector.spec, detector.contract, timeout_s, detector.name or None) as started:
         path = file_of(detector.spec)
-        return DetectorInfo(
+        told = DetectorInfo(
             name=started.name,
             spec=detector.spec,
             contract=started.contract,
             sha256=hashlib.sha256(path.read_bytes()).hexdigest() if path else "",
         )
+        return told, started.look([probe_image()])[0]
 
 
 def units(wanted: Iterable[Trial]) -> Iterator[list[Trial]]:

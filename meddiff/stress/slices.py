@@ -234,13 +234,19 @@ def subgroups(reads: Reads, attributes: Sequence[Attribute], drawn: dict[str, np
     return tuple(rows)
 
 
-def _subgroup(reads: Reads, attribute: Attribute, drawn: dict[str, np.ndarray], correlation: float) -> Subgroups:
+def shares_of(reads: Reads, attribute: Attribute) -> Subgroups:
+    """Sensitivity by one attribute without any test: quick, for a run that is still growing."""
     groups = tuple(
         Group(level=words, sensitivity=share(reads.found[mine], reads.place[mine]))
         for at, words in enumerate(attribute.levels)
         if (mine := attribute.level == at).any()
     )
-    told: dict[str, Any] = {"attribute": attribute.name, "source": attribute.source, "groups": groups}
+    return Subgroups(attribute=attribute.name, source=attribute.source, groups=groups)
+
+
+def _subgroup(reads: Reads, attribute: Attribute, drawn: dict[str, np.ndarray], correlation: float) -> Subgroups:
+    plain = shares_of(reads, attribute)
+    told: dict[str, Any] = {"attribute": plain.attribute, "source": plain.source, "groups": plain.groups}
     ends = _extremes(reads, attribute)
     if ends is None:
         return Subgroups(**told)

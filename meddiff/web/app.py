@@ -1,4 +1,4 @@
-"""The page: seven tabs, a line that says whether the model is ready, and a footer that never goes away."""
+"""The page: eight tabs, a line that says whether the model is ready, and a footer that never goes away."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from meddiff.web import (
     practice,
     progression,
     reading,
+    stress,
     study,
     study_reader,
     teach,
@@ -43,7 +44,7 @@ from meddiff.web.models import Models
 from meddiff.web.style import CSS, FOOTER, theme
 
 TAGLINE = "Synthetic teaching cases from a sentence and an outline."
-VIEWERS = ("md-create-view", "md-progression-view", "md-bank-view", "md-practice-view")
+VIEWERS = ("md-create-view", "md-progression-view", "md-bank-view", "md-practice-view", stress.VIEW)
 ROOMS = (practice.NAME, "md-teach-room", "md-quiz-room", study_reader.NAME)
 AT_ONCE = 8  # events of one kind
 OPEN_TO_ALL = (
@@ -103,6 +104,8 @@ def build(models: Models, files: Path, whose: Callable[[gr.Request], str] | None
                 fill, filters, filled = bank.build(files)
             with gr.Tab("Teach") as teach_tab:
                 list_items, wanted, items_listed = teach.build(models, files)
+            with gr.Tab("Stress") as stress_tab:
+                open_lab, looked_at, lab_opened = stress.build(models, files)
             with gr.Tab("Verify"):
                 verify.build(files)
             with gr.Tab("About"):
@@ -112,6 +115,7 @@ def build(models: Models, files: Path, whose: Callable[[gr.Request], str] | None
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         bank_tab.select(fill, filters, filled, **quiet)
         teach_tab.select(list_items, wanted, items_listed, **quiet)
+        stress_tab.select(open_lab, looked_at, lab_opened, **quiet)
         practice_tab.select(go_on, learner, before_them, **quiet)
         clock = gr.Timer(1.0)
         known = gr.State(
@@ -169,6 +173,7 @@ def serve(host: str = "127.0.0.1", port: int = 7860, login: bool = False) -> Non
         + reading.CSS
         + study.CSS
         + study_reader.CSS
+        + stress.CSS
         + "".join(map(viewer.css, VIEWERS))
         + "".join(map(reading.css, ROOMS)),
         "max_file_size": f"{settings().max_upload_mb}mb",
@@ -197,6 +202,8 @@ def serve(host: str = "127.0.0.1", port: int = 7860, login: bool = False) -> Non
         raise MedDiffError(
             f"The page cannot open on {host}:{port}: the port is taken. Choose another with --port."
         ) from error
+    finally:
+        stress.close()
 
 
 def _serve(models: Models, files: Path, host: str, port: int, look: dict[str, Any], opened: Callable[[], None]) -> None:

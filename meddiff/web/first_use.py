@@ -18,3 +18,21 @@ def load_bank() -> None:
         import meddiff.bank.store
         import meddiff.teaching.store
         import meddiff.teaching.study_store  # noqa: F401
+
+
+def load_stress() -> None:
+    """Loads the desk of the stress lab: what the tab needs to be opened and to start a run; neither figures nor the model."""
+    with _ONE_AT_A_TIME:
+        import meddiff.stress.desk
+        import meddiff.stress.estimate  # noqa: F401
+
+
+def load_figures() -> None:
+    """Loads the stress lab's figures, without the model, and the learners' answers that stand beside them."""
+    with _ONE_AT_A_TIME:
+        import meddiff.bank.store
+        import meddiff.stress.again
+        import meddiff.stress.failures
+        import meddiff.stress.page
+        import meddiff.stress.scores
+        import meddiff.teaching.conspicuity  # noqa: F401
