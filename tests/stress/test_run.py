@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from meddiff.case import MedDiffError
+from meddiff.cli import main
 from meddiff.settings import settings
 from meddiff.stress.commands import detector_of, found_words, wanted
 from meddiff.stress.files import write_files
@@ -169,14 +170,31 @@ def test_a_pack_is_rebuilt_byte_for_byte_and_a_change_is_told(finished, tmp_path
         retest_pack(path, [LEFT])
 
 
-def test_a_pack_of_missed_cases_is_one_file_and_an_empty_one_is_refused(finished, tmp_path):
+def test_missed_cases_can_be_chosen_and_an_empty_pack_is_refused(finished, tmp_path):
     result = read_run(finished[0])
     missed = [outcome for outcome in result.outcomes if wanted(result, "missed")(outcome)]
     assert 0 < len(missed) <= len(result.outcomes) and all(wanted(result, "all")(o) for o in result.outcomes)
-    path = write_pack(result, tmp_path / "one.zip", lambda outcome: outcome.trial == missed[0].trial, ["png"])
-    assert rebuild_pack(path).identical
     with pytest.raises(MedDiffError, match="nothing to pack"):
         write_pack(result, tmp_path / "none.zip", lambda outcome: False)
+
+
+def test_the_commands_end_with_what_their_help_says(finished, tmp_path, capsys):
+    (tmp_path / "plan.json").write_text(PLAN.model_dump_json())
+    shutil.copytree(finished[0], tmp_path / "run")
+    assert main(["stress", "plan", str(tmp_path / "plan.json")]) == 0
+    assert "12 trials, 6 cases to make" in capsys.readouterr().out
+    report = ["stress", "report", str(tmp_path / "run"), "--no-pictures"]
+    assert main([*report, "--fail-under", "faults=0"]) == 0
+    assert main([*report, "--fail-under", "false_positive_share=0.5"]) == 1  # it marks every picture
+    told = capsys.readouterr().out
+    assert "left_half: sensitivity" in told and "FAILED: left_half" in told and "passed: left_half" in told
+    assert main([*report, "--fail-under", "beauty=1"]) == 2
+    pack = tmp_path / "pack.zip"
+    assert (
+        main(["stress", "pack", str(tmp_path / "run"), "--which", "missed", "--format", "png", "--out", str(pack)]) == 0
+    )
+    assert main(["stress", "rebuild", str(pack)]) == 0 and "files identical, byte for byte" in capsys.readouterr().out
+    assert main(["stress", "check", "--detector", str(tmp_path / "none.onnx")]) == 2
 
 
 def test_units_share_a_case_but_for_its_acquisition():
