@@ -42,7 +42,10 @@ ABOUT_FILES = (
     "Cases are made again for the report and for packs: some seconds each. A pack holds every picture as PNG, DICOM and NIfTI with what was "
     "asked and measured, and <b>meddiff stress rebuild</b> proves it byte for byte."
 )
-ABOUT_CASE = "Choose a row: the case is shown as the detector saw it, beside its clean twin. It is made again the first time, which takes some seconds."
+ABOUT_CASE = (
+    "Choose a row: the case is shown as the detector saw it, beside its clean twin. It is made again the first time: some seconds, and for "
+    "the first case of all up to a minute, while the model is loaded."
+)
 
 
 class Server:
@@ -161,6 +164,17 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
                 progress = gr.HTML(elem_id="md-stress-progress", elem_classes="md-wait")
                 runs = gr.Dropdown([], label="Runs on this server", elem_id="md-stress-runs")
                 resume = gr.Button("Go on with this run", size="sm", visible=False, elem_id="md-stress-resume")
+            with gr.Column(visible=False, elem_classes="md-card") as exporting:
+                gr.HTML("<h2>Report and packs</h2>")
+                what = gr.Dropdown(FILES, value=REPORT, label="File", elem_id="md-stress-what")
+                limits = gr.Textbox(
+                    label="It passes if (one a line, may be empty)", placeholder="sensitivity=0.8", lines=2, max_length=2000,
+                    elem_id="md-stress-limits",
+                )  # fmt: skip
+                export = gr.Button("Make the file", size="md", elem_id="md-stress-export")
+                exported = gr.HTML(elem_id="md-stress-exported", elem_classes="md-wait")
+                given = gr.DownloadButton(visible=False)
+                gr.HTML(f'<p class="md-hint">{ABOUT_FILES}</p>')
         with gr.Column(scale=7, min_width=320):
             with gr.Column(elem_classes=["md-card", "md-stress"]):
                 gr.HTML("<h2>Where it breaks</h2>")
@@ -196,17 +210,6 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
                 with gr.Column(elem_classes="md-card"):
                     marked = gr.HTML(elem_id="md-stress-case")
                 shown = viewer.build(VIEW, "<b>Choose a case in the list.</b>")
-            with gr.Column(visible=False, elem_classes="md-card") as exporting:
-                gr.HTML("<h2>Take it with you</h2>")
-                what = gr.Dropdown(FILES, value=REPORT, label="File", elem_id="md-stress-what")
-                limits = gr.Textbox(
-                    label="It passes if (one a line, may be empty)", placeholder="sensitivity=0.8", lines=2, max_length=2000,
-                    elem_id="md-stress-limits",
-                )  # fmt: skip
-                export = gr.Button("Make the file", size="md", elem_id="md-stress-export")
-                exported = gr.HTML(elem_id="md-stress-exported", elem_classes="md-wait")
-                given = gr.DownloadButton(visible=False)
-                gr.HTML(f'<p class="md-hint">{ABOUT_FILES}</p>')
 
     form = [name, design, patients, lesion, picture, disease, plane, size, bound, seed]
     fields_of = (len(first.fields), len(second.fields))
@@ -336,7 +339,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
             stress_view.MISSED: "No lesion was missed so far.", stress_view.ALARMS: "No clean twin was marked so far.",
             stress_view.SILENT: "Every picture was answered so far.",
         }  # fmt: skip
-        said = f"The {len(rows)} clearest lesions come first." if rows else words[kind]
+        said = f"{len(rows)} cases, the clearest lesion first." if rows else words[kind]
         return {table: rows, listed: f'<p class="md-hint">{said}</p>'}
 
     def chosen_kind(run: str, kind: str) -> dict[Any, Any]:

@@ -108,7 +108,7 @@ def detector_form(name: str, first: str) -> DetectorForm:
                 standardised = gr.Checkbox(False, label="Standardise each picture", min_width=120)
     with gr.Column(visible=False) as about_address:
         address = gr.Textbox(label="Address", placeholder="https://…", max_length=300, elem_id=f"{name}-address")
-    called = gr.Textbox(label="Name in the results", placeholder="as the file is called", max_length=60, elem_id=f"{name}-name")  # fmt: skip
+    called = gr.Textbox(label="Name in the results", placeholder="as it is called", max_length=60, elem_id=f"{name}-name")  # fmt: skip
     source.change(
         lambda chosen: [gr.update(visible=chosen == FILE), gr.update(visible=chosen == ADDRESS)], source,
         [about_file, about_address], show_progress="hidden", api_visibility="private",
@@ -269,12 +269,16 @@ def outlook_of(plan: StressPlan) -> str:
     except MedDiffError as error:
         return alert(str(error))
     power = told.power
-    fall = "none" if power.paired is None else f"{100 * power.paired:.0f} points"
+    fall = (
+        "that is too few patients to tell two levels apart."
+        if power.paired is None
+        else f"a difference between two levels is likely to be told from {100 * power.paired:.0f} points on."
+    )
     return (
         f'<p class="md-outlook"><b>{told.trials:,} trials, about {minutes(told.seconds)}</b> on this server. '
         f"{told.cases:,} cases are made; trials that differ in the picture's quality alone share one.</p>"
         f'<p class="md-hint">Each level is shown on {power.cases} patients: a sensitivity of {power.expected:.0%} will be known to about '
-        f"±{100 * power.half_width:.0f} points, and the smallest difference between two levels that is likely to be told: {fall}.</p>"
+        f"±{100 * power.half_width:.0f} points; {fall}</p>"
     )
 
 

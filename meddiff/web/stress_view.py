@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from meddiff.web.stress_form import LESION, PICTURE
 from meddiff.web.style import alert, note
 
 if TYPE_CHECKING:  # figures come with scipy: when the tab is opened
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # figures come with scipy: when the tab is opened
     from meddiff.stress.run import Result
     from meddiff.stress.scores import DetectorScores, Scores
 
+NAMES = {**LESION, **PICTURE}
 MISSED, ALARMS, SILENT = "missed", "alarms", "silent"
 FAILURES = [("Missed lesions", MISSED), ("False alarms on clean twins", ALARMS), ("No answer", SILENT)]
 COLUMNS = ["Trial", "Asked", "Conspicuity", "mm", "By"]
@@ -183,8 +185,8 @@ def headline(name: str, found: Estimate, alarm: Estimate, faults: int) -> str:
     """One detector in a line: lesions found, clean twins marked."""
     silent = f" It did not answer {faults} pictures." if faults else ""
     return (
-        f'<p><b translate="no">{escape(name)}</b>: <span>{share_words(found)} of the lesions found, {share_words(alarm)} of the clean twins with a '
-        f"false alarm.{silent}</span></p>"
+        f'<div class="md-headline"><b translate="no">{escape(name)}</b><p>{share_words(found)} of the lesions found, {share_words(alarm)} of the '
+        f"clean twins with a false alarm.{silent}</p></div>"
     )
 
 
@@ -239,7 +241,9 @@ def _by_factor(scores: Scores) -> list[tuple[str, str]]:
 
 
 def _drawings(found: Sequence[tuple[str, str]]) -> str:
-    figures = "".join(f"<figure><figcaption>{escape(name)}</figcaption>{drawing}</figure>" for name, drawing in found)
+    figures = "".join(
+        f"<figure><figcaption>{escape(NAMES.get(name, name))}</figcaption>{drawing}</figure>" for name, drawing in found
+    )
     return f'<div class="drawings">{figures}</div>' if figures else ""
 
 
@@ -261,7 +265,9 @@ def rows_of(found: Sequence[Failure], which: str) -> list[list[str]]:
         by = getattr(failure, names[which])
         if by:
             m = failure.outcome.measured
-            levels = ", ".join(f"{name} {level_name(level)}" for name, level in failure.outcome.levels.items())
+            levels = ", ".join(
+                f"{NAMES.get(name, name)} {level_name(level)}" for name, level in failure.outcome.levels.items()
+            )
             rows.append(
                 [str(failure.outcome.trial), levels, f"{m.conspicuity_acquired:.1f}", f"{m.size_mm:.0f}", ", ".join(by)]
             )

@@ -17,7 +17,7 @@ ENGLISH = re.compile(r"[A-Za-z]{2}")
 TEXT = re.compile(r"<[^>]+>")
 # Stay as they are: names, ids, what was typed, sources of figures, sentences that are shown in both languages.
 SAME = re.compile(
-    r"MedDiff|meningioma|AI|2AFC|TIFF|CSV|JSON|iMRMC|Backspace|RS-…|&lt;|Synthetic Data|Axial T1 post-contrast, ring-enhancing[^<]*|Stensjøen[^<]*|/[\w./-]+|LR-…|README|DICOM|SEG|COCO|SR|PNG|JPEG|"
+    r"MedDiff|meddiff stress rebuild|contract\.yaml|\.(?:onnx|pt|xml|bin|tflite)|NCHW|NHWC|https?|HTTP|HTML|YAML|JUnit|sensitivity=0\.8|meningioma|AI|2AFC|TIFF|CSV|JSON|iMRMC|Backspace|RS-…|&lt;|Synthetic Data|Axial T1 post-contrast, ring-enhancing[^<]*|Stensjøen[^<]*|/[\w./-]+|LR-…|README|DICOM|SEG|COCO|SR|PNG|JPEG|"
     r"NIfTI|NRRD|GIF|MP4|Verify|RANO|RECIST|PACS|AE|Enter|int8|bf16|fp32|brain-t1gd|logistic|Gompertz|Dice|mm|MB|T1|zip|Apache|day \d+, [\d-]+|day \d+ \d+"
 )
 
