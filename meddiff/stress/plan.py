@@ -104,8 +104,10 @@ class Design(StrEnum):
 class Bound(StrEnum):
     """Which cases are fair to a detector."""
 
-    PLAUSIBLE = "plausible"  # a head as real ones are, a lesion where it was asked by construction, nothing else in case or twin
-    CHECK = "check"  # accepted by the check of single cases: the finder, too, must see the lesion as it was asked
+    PLAUSIBLE = (
+        "plausible"  # a head as real ones are, with a lesion that was drawn where it was asked: measured, not found
+    )
+    CHECK = "check"  # accepted by the check of single cases: the finder, too, must see the lesion as it was asked, and nothing else
 
 
 class Hit(Record):
@@ -309,21 +311,10 @@ def request_of(plan: StressPlan, levels: dict[str, Level], seed: int) -> Request
             sex=Sex(str(levels["sex"])) if "sex" in levels else Sex.UNKNOWN,
         ),
         seed=seed,
-        tolerance=tolerance_of(plan),
+        tolerance=Tolerance(redraws=plan.redraws),
     )
     told = {"steps": plan.steps, "guidance": plan.guidance}
     return request.model_copy(update={name: value for name, value in told.items() if value is not None})
-
-
-def tolerance_of(plan: StressPlan) -> Tolerance:
-    """What the check asks of a case under the plan's bound.
-
-    Where the bound is `plausible` the finder need not see the lesion: it is a detector too, and cases that it misses are those
-    that a stress test looks for. The lesion is where the outline is by construction, and how visible it is was measured.
-    """
-    if plan.bound is Bound.CHECK:
-        return Tolerance(redraws=plan.redraws)
-    return Tolerance(dice=0, size_relative=100, size_mm=300, centroid_mm=300, type_probability=0, redraws=plan.redraws)
 
 
 def acquisition_of(levels: dict[str, Level], seed: int) -> Acquisition | None:

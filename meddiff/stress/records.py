@@ -140,6 +140,7 @@ class Measures(Record):
         lesions: pieces of the outline.
         side, region, margin, enhancement: as measured, in words.
         distance: to the nearest training slice, in the finder's features.
+        drawn: how far case and twin are apart in the outline, mean of the absolute difference over the noise around it.
     """
 
     conspicuity: float
@@ -152,6 +153,7 @@ class Measures(Record):
     margin: str
     enhancement: str
     distance: float | None = None
+    drawn: float | None = None
 
 
 class Outcome(Record):

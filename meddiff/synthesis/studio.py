@@ -285,23 +285,33 @@ class Studio:
             value=ratio,
         )
 
-    def best(self, request: Request, native: Native | None = None, progress: Progress | None = None) -> Attempt:
-        """The first attempt at a completed request that its check accepts, or the best of all; not sealed."""
-        best: tuple[Verdict, Made, Request, np.ndarray] | None = None
+    def best(
+        self,
+        request: Request,
+        native: Native | None = None,
+        progress: Progress | None = None,
+        enough: Callable[[Attempt], bool] | None = None,
+    ) -> Attempt:
+        """The first attempt at a completed request that its check accepts, or the best of all; not sealed.
+
+        Args:
+            enough: which attempt is taken, in place of those that the check accepts.
+        """
+        best: Attempt | None = None
         attempts = request.tolerance.redraws + 1
-        for attempt in range(attempts):
-            tried = request.model_copy(update={"seed": (request.seed + attempt * NEXT_SEED) % 2**63})
+        for number in range(1, attempts + 1):
+            tried = request.model_copy(update={"seed": (request.seed + (number - 1) * NEXT_SEED) % 2**63})
             outline = tried.mask.to_array() if tried.mask else np.zeros(_shape(native, self.load()), bool)
-            told = (lambda share, a=attempt: progress(share, f"attempt {a + 1} of {attempts}")) if progress else None
+            told = (lambda share, n=number: progress(share, f"attempt {n} of {attempts}")) if progress else None
             made = self.make(tried, native, told)
-            verdict = self.verdict(tried, made, outline, native)
-            if best is None or verdict.score > best[0].score:
-                best = (verdict, made, tried, outline)
-            if verdict.status is Status.ACCEPTED:
+            attempt = Attempt(tried, made, self.verdict(tried, made, outline, native), outline, number)
+            taken = enough(attempt) if enough else attempt.verdict.status is Status.ACCEPTED
+            if best is None or taken or attempt.verdict.score > best.verdict.score:
+                best = attempt
+            if taken:
                 break
         assert best is not None
-        verdict, made, final, outline = best
-        return Attempt(final, made, verdict, outline, attempt + 1)
+        return replace(best, attempts=number)
 
     def make(
         self,
