@@ -80,7 +80,7 @@ class Mark(Record):
         row, column: its middle.
         box: first row, first column, last row, last column, of its corners.
         score: 0 to 1.
-        overlap: with the lesion's outline, intersection over union; of boxes by the outline's box. 0 without a lesion.
+        overlap: of its box with the lesion's (or a piece's), intersection over union. 0 without a lesion.
         hit: whether it counts as the lesion found, by the plan's `Hit`.
     """
 
