@@ -191,6 +191,7 @@ def test_a_detector_is_tested_from_its_file_to_its_report(page, folder: Path, tm
 
     page.locator("#md-stress-text button").first.click()
     page.fill("#md-stress-plan textarea", PLAN)
+    page.locator("#md-stress-plan textarea").blur()
     page.locator("#md-stress-outlook", has_text="2 trials").wait_for()
     page.click("#md-stress-start")
     page.locator("#md-stress-progress", has_text="Finished: 2 trials").wait_for()
