@@ -109,7 +109,7 @@ class Desk:
             folder = self.folder / name
             try:
                 folder.mkdir(parents=True)
-                own = [_own_copy(spec, folder / "detectors" / str(at)) for at, spec in enumerate(detectors, 1)]
+                own = [own_copy(spec, folder / "detectors" / str(at)) for at, spec in enumerate(detectors, 1)]
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise MedDiffError(
@@ -247,7 +247,7 @@ class Desk:
         self._live = replace(self._live, phase=phase, done=progress.done, total=progress.total, eta_s=progress.eta_s)
 
 
-def _own_copy(spec: DetectorSpec, folder: Path) -> DetectorSpec:
+def own_copy(spec: DetectorSpec, folder: Path) -> DetectorSpec:
     """The detector read from the run's own folder, where it is a file: uploads are gone when the server stops."""
     path = Path(spec.spec)
     if spec.spec.startswith(("http://", "https://")) or not path.suffix or not path.is_file():

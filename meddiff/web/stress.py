@@ -453,7 +453,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
     check.click(checks, [two, *both], checked, show_progress="full", show_progress_on=checked, concurrency_limit=1, concurrency_id="stress-check", **private)  # fmt: skip
     changed = [part.change for part in (design, patients, lesion, picture, disease, plane, size, bound, seed, name)]
     gr.on(changed, stress_form.text_of_form, form, [text, outlook], trigger_mode="always_last", **quiet)
-    text.input(stress_form.outlook_of_text, text, outlook, trigger_mode="always_last", **quiet)
+    text.blur(stress_form.outlook_of_text, text, outlook, trigger_mode="always_last", **quiet)
     load.upload(opened_plan, load, [text, outlook], **quiet)
     keep.click(kept_plan, text, kept, **quiet).then(None, kept, js=viewer.SAVE_JS)
     start.click(started, [two, text, *both], [*state, *results, *case_view], **quiet)
