@@ -256,7 +256,7 @@ def parser() -> argparse.ArgumentParser:
     stress = verb(
         "stress",
         "find where a detector breaks: run it on planned cases, search for what it misses",
-        stress_commands.run,
+        _stress,
     )
     stress_commands.add_parsers(stress.add_subparsers(dest="do", required=True, metavar="WHAT"))
     users = verb(
@@ -365,6 +365,17 @@ def _train(recipe: str, rest: list[str]) -> int:
     )
     module.add_arguments(own)
     return int(module.main(own.parse_args(rest)))
+
+
+def _stress(args: argparse.Namespace) -> int:
+    def learners() -> list[tuple[float, bool]]:
+        from meddiff.bank import Bank
+        from meddiff.teaching.conspicuity import readings_by_conspicuity
+        from meddiff.teaching.store import Questions
+
+        return readings_by_conspicuity(Questions(), Bank())
+
+    return stress_commands.run(args, learners)
 
 
 # ---------------------------------------------------------------- making

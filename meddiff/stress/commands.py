@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,8 +92,13 @@ def add_parsers(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         made.epilog = "exit code: 0 done and every threshold reached, 1 a threshold was missed, 2 cannot be done"
 
 
-def run(args: argparse.Namespace) -> int:
-    """Does what was asked; see `add_parsers`."""
+def run(args: argparse.Namespace, learners: Callable[[], Sequence[tuple[float, bool]]]) -> int:
+    """Does what was asked; see `add_parsers`.
+
+    Args:
+        learners: gives (conspicuity, right) of the question bank's answers, which this room may not know.
+    """
+    args.learners_of = learners
     acts: dict[str, Callable[[argparse.Namespace], int]] = {
         "check": _check, "plan": _plan, "run": _run, "report": _report, "search": _search, "pack": _pack, "rebuild": _rebuild,
         "retest": _retest,
@@ -138,6 +143,11 @@ def _judged(parser: argparse.ArgumentParser) -> None:
         "(at most), faults=0; docs/stress.md has them all; may be given several times",
     )  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="judge the bad end of the 95%% interval, not the figure")
+    parser.add_argument(
+        "--learners",
+        action="store_true",
+        help="draw the answers in the question bank on the detectors' conspicuity axis",
+    )
     parser.add_argument(
         "--no-pictures", action="store_true", help="a report without the failing cases, which are made again for it"
     )
@@ -236,7 +246,8 @@ def _reported(result: Result, folder: Path, args: argparse.Namespace) -> int:
     from meddiff.stress.files import write_files
 
     command = shlex.join(["meddiff", *sys.argv[1:]]) if sys.argv[1:2] == ["stress"] else ""
-    told = write_files(result, folder, args.fail_under, args.strict, (), not args.no_pictures, command)
+    answers = args.learners_of() if args.learners else ()
+    told = write_files(result, folder, args.fail_under, args.strict, answers, not args.no_pictures, command)
     print(said(told))
     return 0 if all(verdict.passed for verdict in told.verdicts) else 1
 

@@ -184,7 +184,7 @@ def test_the_commands_end_with_what_their_help_says(finished, tmp_path, capsys):
     assert main(["stress", "plan", str(tmp_path / "plan.json")]) == 0
     assert "12 trials, 6 cases to make" in capsys.readouterr().out
     report = ["stress", "report", str(tmp_path / "run"), "--no-pictures"]
-    assert main([*report, "--fail-under", "faults=0"]) == 0
+    assert main([*report, "--learners", "--fail-under", "faults=0"]) == 0
     assert main([*report, "--fail-under", "false_positive_share=0.5"]) == 1  # it marks every picture
     told = capsys.readouterr().out
     assert "left_half: sensitivity" in told and "FAILED: left_half" in told and "passed: left_half" in told
