@@ -296,7 +296,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
             clock: gr.Timer(active=busy),
         }
         ended = not (mine and busy)
-        if ended or live.phase == "starting":
+        if ended or not live.done:  # its name is known once its detectors are
             choices = desk.listed()
             complete = {one.run: one.complete for one in choices}
             updates[runs] = gr.update(
@@ -339,7 +339,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
             stress_view.MISSED: "No lesion was missed so far.", stress_view.ALARMS: "No clean twin was marked so far.",
             stress_view.SILENT: "Every picture was answered so far.",
         }  # fmt: skip
-        said = f"{len(rows)} cases, the clearest lesion first." if rows else words[kind]
+        said = f"{len(rows)} case{'s' if len(rows) != 1 else ''}, the clearest lesion first." if rows else words[kind]
         return {table: rows, listed: f'<p class="md-hint">{said}</p>'}
 
     def chosen_kind(run: str, kind: str) -> dict[Any, Any]:

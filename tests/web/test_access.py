@@ -224,7 +224,14 @@ def test_no_event_and_no_word_of_the_educators_page_is_there_for_a_learner(schoo
     ann, lee = school.enter("Ann"), school.enter("lee")
     of_ann = {one["props"].get("elem_id") for one in ann.config()["components"]}
     of_lee = {one["props"].get("elem_id") for one in lee.config()["components"]} - {None}
-    assert {"md-teach-list", "md-bank", "md-quiz-pick", "md-practice-answer"} <= of_ann
+    assert {
+        "md-teach-list",
+        "md-bank",
+        "md-quiz-pick",
+        "md-practice-answer",
+        "md-stress-start",
+        "md-stress-one-files",
+    } <= of_ann
     assert all(name.startswith(("md-practice", "md-account")) for name in of_lee)
     own = {event["id"] for event in lee.events()}
     others = [event for event in ann.events() if event["id"] not in own]
