@@ -242,7 +242,7 @@ def _subgroup(reads: Reads, attribute: Attribute, drawn: dict[str, np.ndarray], 
             value=value, low=low, high=high, n=int(mine.sum()), blocks=len(np.unique(reads.place[mine])), method=DRAWN,
             draws=len(drawn[f"gap {attribute.name}"]),
         ),
-        p=_all_alike(reads, attribute, correlation),
+        p=_p_of_no_difference(reads, attribute, correlation),
     )  # fmt: skip
 
 
@@ -276,7 +276,7 @@ def _gap(reads: Reads, attribute: Attribute, worst: int, best: int) -> Figure:
     return figure
 
 
-def _all_alike(reads: Reads, attribute: Attribute, correlation: float) -> float | None:
+def _p_of_no_difference(reads: Reads, attribute: Attribute, correlation: float) -> float | None:
     counts = []
     for at in range(len(attribute.levels)):
         mine = attribute.level == at
