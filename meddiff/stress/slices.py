@@ -24,6 +24,7 @@ from meddiff.case import Record
 from meddiff.stress.compare import holm
 from meddiff.stress.curves import Figure
 from meddiff.stress.intervals import DRAWN, Estimate, percentiles, share
+from meddiff.stress.plan import LEVELS
 from meddiff.stress.reads import Reads
 from meddiff.stress.records import Outcome
 
@@ -156,6 +157,12 @@ def _factor(name: str, values: Sequence[str | float | None]) -> Attribute:
     return Attribute(name, "factor", levels, np.array(level, int))
 
 
+def _place(word: str) -> tuple[int, str]:
+    """Words in the order that the plan's factors have them (subtle, moderate, obvious), others behind by their letters."""
+    known = [level for levels in LEVELS.values() for level in levels]
+    return (known.index(word) if word in known else len(known)), word
+
+
 def _is_usual(level: np.ndarray) -> np.ndarray:
     """Where a trial has the commonest level of a factor, or none."""
     known = level[level >= 0]
@@ -187,7 +194,7 @@ def _measured(outcomes: Sequence[Outcome]) -> list[Attribute]:
 
 def _attribute(name: str, source: Source, values: Sequence[str | float | None]) -> Attribute:
     numbers = sorted({value for value in values if isinstance(value, float | int)})
-    words = sorted({value for value in values if isinstance(value, str)})
+    words = sorted({value for value in values if isinstance(value, str)}, key=_place)
     ordered: list[str | float] = [*numbers, *words]
     place = {value: at for at, value in enumerate(ordered)}
     level = np.array([-1 if value is None else place[value] for value in values], int)
