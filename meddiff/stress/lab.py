@@ -93,16 +93,12 @@ class Lab:
         request = self.studio.complete(self._by_pack(trial.request))
         return self._with_pieces(request, trial.lesions) if trial.lesions > 1 else request
 
-    def make(self, trial: Trial) -> SealedCase:
-        """A trial's case, sealed: as `run` had it.
-
-        Raises:
-            MedDiffError: what cannot be drawn or placed.
-        """
-        attempt = self._attempt(trial)
-        if isinstance(attempt, MedDiffError):
-            raise attempt
-        return self._sealed(trial, attempt)[1]
+    @staticmethod
+    def _with_head(request: Request, head: int | None) -> Request:
+        if head is None:
+            return request
+        once = request.tolerance.model_copy(update={"redraws": 0})
+        return request.model_copy(update={"seed": head, "tolerance": once})
 
     def _by_pack(self, request: Request) -> Request:
         info = self.studio.load().info
@@ -111,7 +107,9 @@ class Lab:
 
     def _attempt(self, trial: Trial) -> Attempt | MedDiffError:
         try:
-            return self.studio.best(self.completed(trial), enough=lambda attempt: not self._unfair(attempt))
+            return self.studio.best(
+                self._with_head(self.completed(trial), trial.head), enough=lambda attempt: not self._unfair(attempt)
+            )
         except MedDiffError as error:
             return error
 

@@ -212,6 +212,7 @@ class Trial:
         request: the case before its acquisition, with what is left open still open.
         lesions: how many pieces the lesion has.
         acquisition: None: as made.
+        head: seed of the anatomy, where it is to be this one whatever the bound says of it; None: the request's, redrawn as the plan allows.
     """
 
     number: int
@@ -220,6 +221,7 @@ class Trial:
     request: Request
     lesions: int
     acquisition: Acquisition | None
+    head: int | None = None
 
 
 def read_plan(path: str | Path) -> StressPlan:

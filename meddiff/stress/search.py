@@ -236,8 +236,12 @@ def score_of(pair: Pair) -> float:
     return max((mark.score for mark in case.marks if mark.hit), default=0.0)
 
 
-def trial_at(asked: SearchPlan, number: int, block: int, levels: dict[str, Level]) -> Trial:
-    """A trial of a search."""
+def trial_at(asked: SearchPlan, number: int, block: int, levels: dict[str, Level], head: int | None = None) -> Trial:
+    """A trial of a search.
+
+    Args:
+        head: seed of the anatomy, which shall be that of another case.
+    """
     seed = patient_seed(asked.plan, block)
     every = {**asked.plan.base, **levels}
     return Trial(
@@ -247,6 +251,7 @@ def trial_at(asked: SearchPlan, number: int, block: int, levels: dict[str, Level
         request_of(asked.plan, every, seed),
         int(every.get("lesions", 1)),
         acquisition_of(every, seed),
+        head,
     )
 
 
@@ -307,7 +312,7 @@ class _Rounds:
                     study.tell(one, self.goal.value(outcome))
 
     def neighbourhood(self, begin: int) -> None:
-        """Around the worst counter-example: every other word, numbers along their range; then between missed and found."""
+        """Around the worst counter-example, in the same head: every other word, numbers along their range; then between missed and found."""
         missed = [o for o in self.journal.outcomes.values() if o.trial < begin and self.goal.missed(o)]
         found = distinct(missed, self.goal, self.asked.plan)
         if not found:
@@ -315,7 +320,7 @@ class _Rounds:
         worst, number = found[0].outcome, begin
         around = []
         for name, level in around_of(worst, self.asked.plan):
-            around.append(trial_at(self.asked, number, worst.block, {**worst.levels, name: level}))
+            around.append(trial_at(self.asked, number, worst.block, {**worst.levels, name: level}, worst.request.seed))
             number += 1
         outcomes = list(self._made(around).values())
         best = _nearest_found(worst, outcomes, self.goal, self.asked.plan)
@@ -327,7 +332,9 @@ class _Rounds:
         low, high = float(worst.levels[factor]), float(best.levels[factor])
         for step in range(BISECTIONS):
             middle = round((low + high) / 2, 3)
-            trial = trial_at(self.asked, number + step, worst.block, {**worst.levels, factor: middle})
+            trial = trial_at(
+                self.asked, number + step, worst.block, {**worst.levels, factor: middle}, worst.request.seed
+            )
             outcome = self._made([trial])[trial.number]
             if self.goal.missed(outcome):
                 low = middle

@@ -47,10 +47,12 @@ def cases_of(found: SearchResult) -> dict[int, SealedCase]:
     wanted = dict.fromkeys([*(one.outcome.trial for one in found.found[:MOST]), *(found.flip or ())])
     cases = {}
     if wanted:
+        around = len(found.search.methods) * found.search.budget  # from there on in the worst one's head
         with Lab(found.search.plan) as lab:
             for number in wanted:
                 outcome = by_trial[number]
-                trial = trial_at(found.search, number, outcome.block, outcome.levels)
+                head = found.found[0].outcome.request.seed if number >= around else None
+                trial = trial_at(found.search, number, outcome.block, outcome.levels, head)
                 (tested,) = lab.run([trial])
                 if tested.case is not None and tested.outcome.sealed == outcome.sealed:
                     cases[number] = tested.case
@@ -125,7 +127,7 @@ def _flip(found: SearchResult, shown: Mapping[int, SealedCase]) -> str:
     missed, seen = (by_trial[number] for number in found.flip)
     name = found.flip_factor
     words = (
-        f"<p>All else alike, the lesion is missed at {escape(name)} <b>{escape(_level(missed.levels[name]))}</b> and found at "
+        f"<p>In the same head, all else alike, the lesion is missed at {escape(name)} <b>{escape(_level(missed.levels[name]))}</b> and found at "
         f"<b>{escape(_level(seen.levels[name]))}</b>.</p>"
     )
     return (

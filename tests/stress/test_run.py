@@ -228,6 +228,7 @@ def test_a_search_finds_what_is_missed_says_how_it_compares_and_goes_on_after_a_
     # The patient's right side lies on the left of the screen, where this detector looks: it misses the left one.
     assert found.found and {one.outcome.levels["side"] for one in found.found} == {"left"}
     assert {n.factor for n in found.neighbours} == {"side", "gain"}
+    assert {n.outcome.request.seed for n in found.neighbours} == {found.found[0].outcome.request.seed}  # the same head
     assert found.flip is not None and found.flip_factor == "side"
     assert "smallest change that flips it: side left is missed, right is found" in found_words(found)
     page = write_search(found, tmp_path)[1].read_text()
