@@ -10,9 +10,6 @@ import pytest
 import torch
 
 from meddiff.case import MedDiffError, Plane
-from meddiff.stress.detectors import load_detector
-from meddiff.stress.detectors.contract import read_contract
-from meddiff.stress.records import Kind
 from meddiff.training import detectors as recipe
 from meddiff.training.dataset import BrainSet
 from tests.conftest import make_phantom
@@ -129,25 +126,3 @@ def test_every_group_is_drawn_as_often_with_a_lesion_as_without(few):
     slices, weight = recipe.drawn(few.where(few.lesion), few.where(np.array([True, True, False, True])), 0.3)
     assert len(slices) == 5 and weight[:2].sum() == pytest.approx(0.7)
     assert weight[2:] == pytest.approx([0.1, 0.1, 0.1])
-
-
-def test_training_goes_on_where_it_stopped_and_what_is_written_keeps_its_contract(few, tmp_path):
-    trained = recipe.train(
-        recipe.GridClassifier((4, 8, 8)), recipe.classifier_loss, few, np.ones(4), tmp_path, 0.5, batch=4
-    )
-    again = recipe.train(recipe.GridClassifier((4, 8, 8)), recipe.classifier_loss, few, np.ones(4), tmp_path, 0)
-    assert all(
-        torch.equal(a, b) for a, b in zip(trained.state_dict().values(), again.state_dict().values(), strict=True)
-    )
-    with pytest.raises(MedDiffError, match="no trained state"):
-        recipe.train(recipe.GridClassifier((4, 8, 8)), recipe.classifier_loss, few, np.ones(4), tmp_path / "new", 0)
-    for model, kind in (
-        (recipe.Probabilities(again, True, 1.5, -0.25).eval(), Kind.CLASSIFIER),
-        (recipe.Probabilities(recipe.Segmenter((4, 8, 8, 8))).eval(), Kind.MASK),
-    ):
-        folder = tmp_path / kind.value
-        recipe.export(model, folder, 0.3)
-        contract = read_contract(folder / "contract.yaml")
-        assert contract.kind is kind and contract.threshold == 0.3 and contract.spacing_mm == 0.98
-        detector = load_detector(folder / "model.onnx")
-        assert np.allclose(detector.model(few.x)[0], model.look(few.x), atol=1e-5)
