@@ -67,6 +67,16 @@ class LesionMeasures:
     enhancing_share: float
     level: float
 
+    @property
+    def contrast_to_noise(self) -> float:
+        """|part_contrast| / noise: what `conspicuity` says in a word."""
+        return abs(self.part_contrast) / self.noise
+
+    @property
+    def conspicuity_words(self) -> str:
+        """As tables of asked and measured tell it: `moderate (2.3)`."""
+        return f"{self.conspicuity.value} ({self.contrast_to_noise:.1f})"
+
 
 def dice(first: np.ndarray, second: np.ndarray) -> float:
     """Dice of two outlines [H, W]; two empty ones agree. Dice, *Ecology* 26, 1945."""

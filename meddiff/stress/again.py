@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meddiff.case import MedDiffError
-from meddiff.stress.run import read_run, single_threaded
+from meddiff.stress.run import another_picture, read_run, single_threaded
 
 if TYPE_CHECKING:
     from meddiff.marking.seal import SealedCase
@@ -46,7 +46,7 @@ class Again:
         case = bank.open(outcome.case)
         told = (case.image.provenance.sealed_sha256, case.twin.provenance.sealed_sha256)
         if told != outcome.sealed:
-            raise MedDiffError(_other(outcome.trial))
+            raise another_picture(outcome.trial)
         return case
 
     def report(
@@ -125,7 +125,7 @@ def _keep(folder: str, trial: int) -> None:
         raise MedDiffError(f"Trial {trial} has no case that could be shown.")
     made = cases_again(result, wanted)
     if trial not in made:
-        raise MedDiffError(_other(trial))
+        raise another_picture(trial)
     Bank(Path(folder) / OPENED).keep(made[trial])
 
 
@@ -140,7 +140,7 @@ def _report(
 
 
 def _pack(folder: str, to: str, which: str) -> str:
-    from meddiff.stress.commands import wanted
+    from meddiff.stress.failures import wanted
     from meddiff.stress.pack import write_pack
 
     def told(done: int, total: int) -> None:
@@ -148,10 +148,3 @@ def _pack(folder: str, to: str, which: str) -> str:
 
     result = read_run(folder)
     return str(write_pack(result, to, wanted(result, which), progress=told))
-
-
-def _other(trial: int) -> str:
-    return (
-        f"Trial {trial} gives another picture here than when it was run: another model, processor or library. Run the plan again on this "
-        "machine."
-    )

@@ -17,17 +17,13 @@ from meddiff.case import MedDiffError
 if TYPE_CHECKING:
     from meddiff.stress.files import Reported
     from meddiff.stress.plan import StressPlan
-    from meddiff.stress.records import DetectorSpec, Outcome
+    from meddiff.stress.records import DetectorSpec
     from meddiff.stress.run import Progress, Result
     from meddiff.stress.search import SearchResult
 
 NAMED = re.compile(r"(?P<name>[\w .-]{1,60})=(?P<spec>.+)")
 WHICH = ("missed", "counted", "all")
 FORMATS = ("png", "dicom", "nifti", "coco")
-CASE_S = (
-    6.0  # that a case takes on one core of the machine that the docs were written on, with twin, check and seal; and
-)
-SHOWN_S = 0.6  # that each further acquisition of it takes
 
 
 def add_parsers(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -190,11 +186,10 @@ def outlook(plan: StressPlan, expected: float = 0.8) -> str:
     """What a plan would take and could tell, in lines of words."""
     from meddiff.stress.estimate import estimate, minutes
     from meddiff.stress.plan import Design
-    from meddiff.stress.power import power
 
-    told = estimate(plan)
+    told = estimate(plan, expected=expected)
     kind = "points" if plan.design is Design.LATIN_HYPERCUBE else "patients at each level"
-    can = power(told.level_patients, expected)
+    can = told.power
     lines = [
         f"{plan.name}: {plan.design.value}, {plan.patients} {kind}, {told.trials:,} trials, {told.cases:,} cases to make, each with its twin",
         f"about {minutes(told.seconds)} on {os.cpu_count()} cores like those of docs/stress.md; it can be stopped and goes on",
@@ -330,6 +325,7 @@ def found_words(found: SearchResult) -> str:
 
 
 def _pack(args: argparse.Namespace) -> int:
+    from meddiff.stress.failures import wanted
     from meddiff.stress.pack import write_pack
     from meddiff.stress.run import read_run
 
@@ -337,23 +333,6 @@ def _pack(args: argparse.Namespace) -> int:
     path = write_pack(result, args.out, wanted(result, args.which), args.format or FORMATS, _count)
     print(f"\nwrote {path}; `meddiff stress rebuild {path}` proves it")
     return 0
-
-
-def wanted(result: Result, which: str) -> Callable[[Outcome], bool]:
-    """Which outcomes `missed`, `counted` or `all` means."""
-    from meddiff.stress.reads import reads_of
-
-    if which == "all":
-        return lambda outcome: True
-    if which == "counted":
-        return lambda outcome: outcome.counts
-    missed: set[int] = set()
-    for name, contract in result.contracts.items():
-        mine = [outcome for outcome in result.outcomes if outcome.counts and name in outcome.answers]
-        if mine:
-            found = reads_of(name, contract, mine).found
-            missed |= {outcome.trial for outcome, seen in zip(mine, found, strict=True) if not seen}
-    return lambda outcome: outcome.trial in missed
 
 
 def _rebuild(args: argparse.Namespace) -> int:

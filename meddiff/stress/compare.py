@@ -19,6 +19,7 @@ from scipy import fft
 from scipy.stats import norm, rankdata
 
 from meddiff.case import Record
+from meddiff.statistics import holm
 from meddiff.stress.intervals import Estimate, by_block, ratio
 from meddiff.stress.reads import Reads
 
@@ -135,12 +136,3 @@ def delong(
     summed = np.stack([by_block(row, place)[0] for row in parts])
     blocks = summed.shape[1]
     return auc, summed @ summed.T * blocks / max(blocks - 1, 1)
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """P values corrected for their number by Holm's step-down (1979), in the order given; each in [0, 1]."""
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(np.asarray(p, float)[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(stepped, 1)
-    return corrected.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from meddiff.stress.reads import reads_of
@@ -47,3 +48,13 @@ def failures(result: Result) -> list[Failure]:
         if outcome.trial in who
     ]
     return sorted(found, key=lambda failure: -failure.outcome.measured.conspicuity_acquired)
+
+
+def wanted(result: Result, which: str) -> Callable[[Outcome], bool]:
+    """Which outcomes `missed` (by any detector), `counted` or `all` means."""
+    if which == "all":
+        return lambda outcome: True
+    if which == "counted":
+        return lambda outcome: outcome.counts
+    missed = {failure.outcome.trial for failure in failures(result) if failure.missed}
+    return lambda outcome: outcome.trial in missed

@@ -10,10 +10,10 @@ from pathlib import Path
 from meddiff.case import MedDiffError
 from meddiff.marking.seal import SealedCase
 from meddiff.stress.lab import Lab
-from meddiff.stress.plan import plan_text, trials
+from meddiff.stress.plan import plan_text, trials, units
 from meddiff.stress.records import Outcome
 from meddiff.stress.report import RunSummary, Tested, failing, write_json, write_junit, write_report
-from meddiff.stress.run import Result, units
+from meddiff.stress.run import Result
 from meddiff.stress.scores import Scores, score
 from meddiff.stress.thresholds import Verdict, check
 
@@ -91,8 +91,5 @@ def cases_again(result: Result, wanted: Sequence[Outcome]) -> dict[int, SealedCa
         return made
     with Lab(result.plan) as lab:
         for unit in units(trial for trial in trials(result.plan) if trial.number in by_trial):
-            for tested in lab.run(unit):
-                outcome = by_trial[tested.outcome.trial]
-                if tested.case is not None and tested.outcome.sealed == outcome.sealed:
-                    made[outcome.trial] = tested.case
+            made |= {outcome.trial: case for outcome, case in lab.again(unit, by_trial) if case is not None}
     return made

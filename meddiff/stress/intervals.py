@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 from scipy import fft
-from scipy.stats import norm
 
 from meddiff.case import Record
+from meddiff.statistics import wilson
 
 LEVEL = 0.95
 FEW = 5  # hits or misses below which a bootstrap knows too little of the spread
@@ -98,19 +98,6 @@ def by_block(values: np.ndarray, block: np.ndarray) -> tuple[np.ndarray, np.ndar
     sums = np.zeros(len(trials), values.dtype)
     np.add.at(sums, place, values)
     return sums, trials
-
-
-def wilson(hits: float, n: float, level: float = LEVEL) -> tuple[float, float]:
-    """Interval of a share (Wilson 1927), both ends in [0, 1]; `hits` may be a fraction (an effective number).
-
-    Args:
-        n: above 0.
-    """
-    z = norm.ppf((1 + level) / 2)
-    p = hits / n
-    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return max(0.0, min(p, float(middle - half))), min(1.0, max(p, float(middle + half)))
 
 
 def ideal_bootstrap(x: np.ndarray, m: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from meddiff.case import MaskSpec, Measurement, MedDiffError, Plane, Region, Request, Side, Status
 from meddiff.conditions.masks import sample_outline, standard_head
-from meddiff.conditions.measure import largest_piece, longest_diameter_mm, measure_lesion
+from meddiff.conditions.measure import LesionMeasures, largest_piece, longest_diameter_mm, measure_lesion
 from meddiff.conditions.vocabulary import drawn_as
 from meddiff.marking.seal import SealedCase, SealedImage
 from meddiff.stress.detectors import Guarded, mark_hits
@@ -48,6 +48,15 @@ def answers_of(detector: Guarded, image: SealedImage, twin: SealedImage, outline
     )
 
 
+@dataclass(frozen=True)
+class _Made:
+    """A unit's case before any acquisition: whether it is fair, and what was measured of it."""
+
+    attempt: Attempt
+    unfair: str
+    measures: Measures
+
+
 class Lab:
     """A plan's maker and its detectors, each in a process of its own. Use it with `with`: the detectors end with it.
 
@@ -78,11 +87,25 @@ class Lab:
 
     def run(self, wanted: Iterable[Trial]) -> Iterator[Tested]:
         """Runs trials that share one case but for its acquisition; the case is made once."""
-        made: Attempt | MedDiffError | None = None
+        made: _Made | MedDiffError | None = None
         for trial in wanted:
             if made is None:
-                made = self._attempt(trial)
+                attempt = self._attempt(trial)
+                made = attempt if isinstance(attempt, MedDiffError) else self._judged(attempt)
             yield self._failed(trial, made) if isinstance(made, MedDiffError) else self._tested(trial, made)
+
+    def again(
+        self, unit: Iterable[Trial], outcomes: Mapping[int, Outcome]
+    ) -> Iterator[tuple[Outcome, SealedCase | None]]:
+        """The cases of trials that were run before, made again: (outcome as it was, case), the case None where another picture came out.
+
+        Args:
+            unit: trials that share one case but for its acquisition.
+            outcomes: as they were, by the trials' numbers.
+        """
+        for tested in self.run(unit):
+            outcome = outcomes[tested.outcome.trial]
+            yield outcome, tested.case if tested.outcome.sealed == outcome.sealed else None
 
     def completed(self, trial: Trial) -> Request:
         """A trial's request with everything decided, all pieces of its lesion drawn.
@@ -120,18 +143,18 @@ class Lab:
         )  # fmt: skip
         return Tested(outcome, None)
 
-    def _sealed(self, trial: Trial, attempt: Attempt) -> tuple[Attempt, SealedCase]:
-        shown = attempt if trial.acquisition is None else self.studio.acquired(attempt, trial.acquisition)
-        case = self.studio.sealed(shown.request, shown.made, shown.verdict, shown.outline, None, shown.attempts)
-        return shown, case
-
-    def _tested(self, trial: Trial, attempt: Attempt) -> Tested:
-        shown, sealed = self._sealed(trial, attempt)
+    def _tested(self, trial: Trial, made: _Made) -> Tested:
+        attempt, unfair, measures = made.attempt, made.unfair, made.measures
+        shown = attempt
+        if trial.acquisition is not None:
+            shown = self.studio.acquired(attempt, trial.acquisition)
+            seen = _value(shown.verdict.measurements, "conspicuity as acquired") or 0.0
+            measures = measures.model_copy(update={"conspicuity_acquired": min(measures.conspicuity, seen)})
+        sealed = self.studio.sealed(shown.request, shown.made, shown.verdict, shown.outline, None, shown.attempts)
         answers = {
             name: answers_of(detector, sealed.image, sealed.twin, sealed.mask, self.plan.hit)
             for name, detector in self.detectors.items()
         }
-        unfair = self._unfair(attempt)
         if attempt.outline.any() and not shown.outline.any():
             unfair = "the lesion left the picture with the rotation"
         outcome = Outcome(
@@ -143,7 +166,7 @@ class Lab:
             counts=not unfair,
             accepted=attempt.verdict.status is Status.ACCEPTED,
             reason=unfair or attempt.verdict.reason,
-            measures=self._measured(attempt, shown),
+            measures=measures,
             sealed=(sealed.image.provenance.sealed_sha256, sealed.twin.provenance.sealed_sha256),
             answers=answers,
         )
@@ -160,39 +183,35 @@ class Lab:
         rows = {row.name: row for row in attempt.verdict.measurements}
         if any(row is not None and row.ok is False for row in (rows.get(name) for name in OF_THE_HEAD)):
             return "the head is not as real ones are, or nearly a copy of one"
-        if attempt.outline.any() and self._drawn(attempt) < DRAWN:
+        if attempt.outline.any() and _drawn(attempt, self._seen(attempt).noise) < DRAWN:
             return "no lesion was drawn: case and twin hardly differ in the outline"
         return ""
 
-    def _drawn(self, attempt: Attempt) -> float:
-        """Mean difference of case and twin in the outline, over the noise around it."""
-        made, outline = attempt.made, attempt.outline
-        around = measure_lesion(made.picture, outline, None, self._spacing).noise
-        return float(np.abs(made.picture - made.twin_picture)[outline].mean()) / around
+    def _seen(self, attempt: Attempt) -> LesionMeasures:
+        plane = attempt.request.findings.plane or Plane.AXIAL
+        return measure_lesion(attempt.made.picture, attempt.outline, plane, self._spacing)
 
     @property
     def _spacing(self) -> tuple[float, float]:
         spacing = self.studio.load().info.spacing_mm
         return spacing, spacing
 
-    def _measured(self, made: Attempt, shown: Attempt) -> Measures:
-        plane = made.request.findings.plane or Plane.AXIAL
-        seen = measure_lesion(made.made.picture, made.outline, plane, self._spacing)
-        rows = {row.name: row for row in shown.verdict.measurements}
-        ratio = abs(seen.part_contrast) / seen.noise
-        return Measures(
-            conspicuity=ratio,
-            conspicuity_acquired=min(ratio, _value(rows.get("conspicuity as acquired"), ratio) or 0.0),
-            size_mm=longest_diameter_mm(largest_piece(made.outline), self._spacing),
+    def _judged(self, attempt: Attempt) -> _Made:
+        seen = self._seen(attempt)
+        measures = Measures(
+            conspicuity=seen.contrast_to_noise,
+            conspicuity_acquired=seen.contrast_to_noise,
+            size_mm=longest_diameter_mm(largest_piece(attempt.outline), self._spacing),
             area_mm2=seen.area_mm2,
-            lesions=int(ndimage.label(made.outline)[1]),
+            lesions=int(ndimage.label(attempt.outline)[1]),
             side=seen.side.value,
             region=seen.region.value,
             margin=seen.margin.value,
             enhancement=seen.enhancement.value,
-            distance=_value(rows.get("distance to the nearest training slice"), None),
-            drawn=self._drawn(made),
+            distance=_value(attempt.verdict.measurements, "distance to the nearest training slice"),
+            drawn=_drawn(attempt, seen.noise),
         )
+        return _Made(attempt, self._unfair(attempt), measures)
 
     def _with_pieces(self, request: Request, count: int) -> Request:
         """A completed request whose lesion has further pieces of its size and kind elsewhere in the brain.
@@ -221,5 +240,11 @@ class Lab:
         return request.model_copy(update={"mask": MaskSpec.from_array(outline)})
 
 
-def _value(row: Measurement | None, otherwise: float | None) -> float | None:
-    return otherwise if row is None or row.value is None else row.value
+def _drawn(attempt: Attempt, noise: float) -> float:
+    """Mean difference of case and twin in the outline, over the noise around it."""
+    apart = np.abs(attempt.made.picture - attempt.made.twin_picture)
+    return float(apart[attempt.outline].mean()) / noise
+
+
+def _value(rows: Iterable[Measurement], name: str) -> float | None:
+    return next((row.value for row in rows if row.name == name), None)

@@ -35,9 +35,9 @@ from meddiff.marking.seal import SealedCase, SealedImage, reopen
 from meddiff.marking.stamp import shows_stamp
 from meddiff.stress.detectors import Guarded
 from meddiff.stress.lab import Lab, answers_of, guard
-from meddiff.stress.plan import StressPlan, Trial, trials
+from meddiff.stress.plan import StressPlan, trials, units
 from meddiff.stress.records import DetectorSpec, Level, Measures, Outcome
-from meddiff.stress.run import Result, identify, units
+from meddiff.stress.run import Result, another_picture, identify
 from meddiff.synthesis.rebuild import rebuild_record
 from meddiff.synthesis.studio import Studio
 
@@ -355,16 +355,11 @@ def _made_again(result: Result, wanted: dict[int, Outcome]) -> Iterator[tuple[Ou
             raise MedDiffError(
                 f"The run was made with {result.plan.pack} {result.pack_sha256[:12]}, installed is {sha256[:12]}: install that one."
             )
-        for unit in units(trials(result.plan)):
-            inside: list[Trial] = [trial for trial in unit if trial.number in wanted]
-            for tested in lab.run(inside):
-                outcome = wanted[tested.outcome.trial]
-                if tested.case is None or tested.outcome.sealed != outcome.sealed:
-                    raise MedDiffError(
-                        f"Trial {outcome.trial} gives another picture here than when it was run: this processor or a library rounds "
-                        "differently. Run the plan again on this machine."
-                    )
-                yield outcome, tested.case
+        for unit in units(trial for trial in trials(result.plan) if trial.number in wanted):
+            for outcome, case in lab.again(unit, wanted):
+                if case is None:
+                    raise another_picture(outcome.trial)
+                yield outcome, case
 
 
 def _record(folder: Path, packed: PackedCase) -> tuple[Provenance, int]:

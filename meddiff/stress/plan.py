@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -284,6 +284,12 @@ def trials(plan: StressPlan) -> Iterator[Trial]:
             change = acquisition_of(asked, seed)
             yield Trial(number, block, levels, request_of(plan, asked, seed), int(asked.get("lesions", 1)), change)
             number += 1
+
+
+def units(wanted: Iterable[Trial]) -> Iterator[list[Trial]]:
+    """Trials that share one case but for its acquisition, together."""
+    for _, together in itertools.groupby(wanted, key=lambda trial: (trial.block, trial.lesions, trial.request)):
+        yield list(together)
 
 
 def patient_seed(plan: StressPlan, block: int) -> int:

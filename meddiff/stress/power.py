@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from meddiff.case import MedDiffError, Record
-from meddiff.stress.intervals import wilson
+from meddiff.statistics import wilson
 
 ALPHA, POWER = 0.05, 0.8
 DISCORDANT = 0.2  # share of patients that one of two levels finds and the other does not, where nothing is known

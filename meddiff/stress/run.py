@@ -26,11 +26,12 @@ from meddiff.case import MedDiffError, Record
 from meddiff.exchange.atomic import write_atomic
 from meddiff.settings import settings
 from meddiff.stress.journal import Journal, read_head, read_journal
-from meddiff.stress.plan import StressPlan, Trial, trials
+from meddiff.stress.plan import StressPlan, Trial, trials, units
 from meddiff.stress.records import Answer, Contract, DetectorSpec, Outcome
 
 OUTCOMES = "outcomes.json"
 AHEAD = 2  # units that wait for each worker, so that none is idle and a stop is quick
+_ALONE = {"MEDDIFF_THREADS": "1", "OMP_NUM_THREADS": "1"}  # of a worker: the last bit of a picture depends on it
 AGAIN = 1  # times that units are given out again after a worker died of them
 
 
@@ -188,12 +189,6 @@ def try_out(detector: DetectorSpec, timeout_s: float) -> tuple[DetectorInfo, Ans
         return told, started.look([probe_image()])[0]
 
 
-def units(wanted: Iterable[Trial]) -> Iterator[list[Trial]]:
-    """Trials that share one case but for its acquisition, together."""
-    for _, together in itertools.groupby(wanted, key=lambda trial: (trial.block, trial.lesions, trial.request)):
-        yield list(together)
-
-
 def read_run(folder: str | Path) -> Result:
     """A run as its folder has it, finished or not.
 
@@ -203,15 +198,19 @@ def read_run(folder: str | Path) -> Result:
     head = read_head(folder)
     plan = StressPlan.model_validate(head["plan"])
     outcomes = read_journal(folder)
-    told: Any = head["detectors"]
     return Result(
         plan,
-        tuple(DetectorInfo.model_validate(detector) for detector in told),
+        detectors_of(head),
         str(head["pack_sha256"]),
         str(head["software"]),
         tuple(outcomes),
         len(outcomes) == sum(1 for _ in trials(plan)),
     )
+
+
+def detectors_of(head: dict[str, Any]) -> tuple[DetectorInfo, ...]:
+    """The detectors that a run's folder names (`journal.read_head`)."""
+    return tuple(DetectorInfo.model_validate(told) for told in head["detectors"])
 
 
 def write_outcomes(result: Result, path: Path) -> Path:
@@ -220,6 +219,14 @@ def write_outcomes(result: Result, path: Path) -> Path:
         [outcome.model_dump(mode="json") for outcome in result.outcomes], sort_keys=True, ensure_ascii=False
     )
     return write_atomic(path, lambda file: file.write_text(told + "\n", encoding="utf-8"))
+
+
+def another_picture(trial: int) -> MedDiffError:
+    """What to say where a trial's case comes out otherwise than when it was run."""
+    return MedDiffError(
+        f"Trial {trial} gives another picture here than when it was run: another model, processor or library. Run the plan again on this "
+        "machine."
+    )
 
 
 # ---------------------------------------------------------------- workers
@@ -273,9 +280,8 @@ def _work(unit: Sequence[Trial]) -> list[str]:
 @contextmanager
 def single_threaded() -> Iterator[None]:
     """What processes that are started meanwhile read from their environment."""
-    told = {"MEDDIFF_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    before = {name: os.environ.get(name) for name in told}
-    os.environ.update(told)
+    before = {name: os.environ.get(name) for name in _ALONE}
+    os.environ.update(_ALONE)
     try:
         yield
     finally:
@@ -355,15 +361,14 @@ def by_ray(
         import ray
     except ImportError as error:
         raise MedDiffError("Ray is not installed here: `pip install ray`, on every machine of the cluster.") from error
-    alone = {"env_vars": {"MEDDIFF_THREADS": "1", "OMP_NUM_THREADS": "1"}}
     own = not ray.is_initialized()
     if own:
         try:
-            ray.init(
-                address=None if address == "local" else address, runtime_env=alone, log_to_driver=False,
-                include_dashboard=False if address == "local" else None,
-                num_cpus=(workers or None) if address == "local" else None,
-            )  # fmt: skip
+            if address == "local":  # what it starts has this process's environment, and needs no other
+                with single_threaded():
+                    ray.init(num_cpus=workers or None, include_dashboard=False, log_to_driver=False)
+            else:
+                ray.init(address=address, runtime_env={"env_vars": _ALONE}, log_to_driver=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise MedDiffError(f"No Ray cluster answers at {address!r}: {error}") from error
     try:

@@ -12,7 +12,6 @@ same seeds and the same space, and stands beside it. (Bergstra et al., NeurIPS 2
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from meddiff.case import MedDiffError, Record
 from meddiff.stress.journal import Journal, read_head, read_journal
 from meddiff.stress.plan import NUMBERS, WHOLE, Design, StressPlan, Trial, acquisition_of, patient_seed, request_of
 from meddiff.stress.records import Contract, DetectorSpec, Level, Outcome, Pair
-from meddiff.stress.run import Job, Processes, heading
+from meddiff.stress.run import Job, Processes, detectors_of, heading
 
 if TYPE_CHECKING:
     import optuna
@@ -151,10 +150,12 @@ def search(
     """
     head = {**heading(asked.plan, [detector]), "search": asked.model_dump(mode="json")}
     journal = Journal(folder, head)
-    told = _only_detector(head)
+    (told,) = detectors_of(head)
     job = Job(asked.plan.canonical_json(), (detector.canonical_json(),), str(head["pack_sha256"]))
     with Processes(job, workers) as processes:
-        rounds = _Rounds(asked, Goal(told[0], told[1].threshold, asked.least_conspicuity), journal, processes, progress)
+        rounds = _Rounds(
+            asked, Goal(told.name, told.contract.threshold, asked.least_conspicuity), journal, processes, progress
+        )
         for at, method in enumerate(asked.methods):
             rounds.method(method, at * asked.budget)
         rounds.neighbourhood(len(asked.methods) * asked.budget)
@@ -171,9 +172,9 @@ def read_search(folder: str | Path) -> SearchResult:
     if "search" not in head:
         raise MedDiffError(f"{folder} holds a run of a plan, not a search: use `meddiff stress report`.")
     asked = SearchPlan.model_validate(head["search"])
-    name, contract = _only_detector(head)
+    (told,) = detectors_of(head)
     outcomes = read_journal(folder)
-    goal = Goal(name, contract.threshold, asked.least_conspicuity)
+    goal = Goal(told.name, told.contract.threshold, asked.least_conspicuity)
     methods, parts = [], []
     for at, method in enumerate(asked.methods):
         own = [o for o in outcomes if at * asked.budget <= o.trial < (at + 1) * asked.budget]
@@ -185,7 +186,7 @@ def read_search(folder: str | Path) -> SearchResult:
         found[0].outcome if found else None, [o for o in outcomes if o.trial >= begin], goal
     )
     return SearchResult(
-        search=asked, detector=name, contract=contract, pack_sha256=str(head["pack_sha256"]), software=str(head["software"]),
+        search=asked, detector=told.name, contract=told.contract, pack_sha256=str(head["pack_sha256"]), software=str(head["software"]),
         methods=tuple(methods), p=_fisher(methods), found=found, neighbours=neighbours, flip=flip, flip_factor=factor,
         outcomes=tuple(outcomes),
     )  # fmt: skip
@@ -397,11 +398,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(before)
-
-
-def _only_detector(head: dict[str, object]) -> tuple[str, Contract]:
-    told = json.loads(json.dumps(head["detectors"]))[0]
-    return told["name"], Contract.model_validate(told["contract"])
 
 
 def _method_result(method: str, own: Sequence[Outcome], goal: Goal, plan: StressPlan) -> MethodResult:

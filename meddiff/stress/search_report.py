@@ -45,7 +45,7 @@ def cases_of(found: SearchResult) -> dict[int, SealedCase]:
     """The cases that the page shows, made again, by the numbers of their trials; one that comes out otherwise here is left out."""
     by_trial = {outcome.trial: outcome for outcome in found.outcomes}
     wanted = dict.fromkeys([*(one.outcome.trial for one in found.found[:MOST]), *(found.flip or ())])
-    cases = {}
+    cases: dict[int, SealedCase] = {}
     if wanted:
         around = len(found.search.methods) * found.search.budget  # from there on in the worst one's head
         with Lab(found.search.plan) as lab:
@@ -53,9 +53,9 @@ def cases_of(found: SearchResult) -> dict[int, SealedCase]:
                 outcome = by_trial[number]
                 head = found.found[0].outcome.request.seed if number >= around else None
                 trial = trial_at(found.search, number, outcome.block, outcome.levels, head)
-                (tested,) = lab.run([trial])
-                if tested.case is not None and tested.outcome.sealed == outcome.sealed:
-                    cases[number] = tested.case
+                ((_, case),) = lab.again([trial], by_trial)
+                if case is not None:
+                    cases[number] = case
     return cases
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.stats import chi2_contingency, false_discovery_control, hypergeom
 
 from meddiff.case import Record
-from meddiff.stress.compare import holm
+from meddiff.statistics import holm
 from meddiff.stress.curves import Figure
 from meddiff.stress.intervals import DRAWN, Estimate, percentiles, share
 from meddiff.stress.plan import LEVELS

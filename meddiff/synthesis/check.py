@@ -90,9 +90,9 @@ def check(
         judge(
             "conspicuity",
             asked,
-            f"{seen.conspicuity.value} ({abs(seen.part_contrast) / seen.noise:.1f})",
+            seen.conspicuity_words,
             None,
-            value=abs(seen.part_contrast) / seen.noise,
+            value=seen.contrast_to_noise,
         )
     status = Status.REJECTED if misses else Status.ACCEPTED
     return Verdict(tuple(rows), status, "; ".join(misses), score - len(misses), seen_px)

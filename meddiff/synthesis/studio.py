@@ -276,13 +276,12 @@ class Studio:
     ) -> Measurement:
         spacing = self.load().info.spacing_mm
         seen = measure_lesion(made.picture, outline, request.findings.plane or Plane.AXIAL, (spacing, spacing))
-        ratio = abs(seen.part_contrast) / seen.noise
         before = next((row.measured for row in rows if row.name == "conspicuity"), "")
         return Measurement(
             name="conspicuity as acquired",
             asked=before,
-            measured=f"{seen.conspicuity.value} ({ratio:.1f})",
-            value=ratio,
+            measured=seen.conspicuity_words,
+            value=seen.contrast_to_noise,
         )
 
     def best(

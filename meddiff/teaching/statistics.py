@@ -17,9 +17,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 from scipy.special import expit
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
 
 from meddiff.case import MedDiffError, Record
+from meddiff.statistics import wilson
 from meddiff.teaching.item import ChoiceItem, Item, Kind
 
 GROUP = 0.27  # of the learners in the upper and in the lower group (Kelley 1939: sharpest for a normal distribution)
@@ -218,17 +219,6 @@ def statistics(answers: Iterable[Answer], items: Sequence[Item], seed: int = 0) 
         no_scale=scale.refused,
         no_slopes=_no_slopes(table, scale),
     )  # fmt: skip
-
-
-def wilson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of a share, both ends in [0, 1]: Wilson (1927), which is also right near 0 and 1 and for few answers.
-
-    Args:
-        n: at least 1.
-        level: coverage, 0 to 1.
-    """
-    found = binomtest(hits, n).proportion_ci(level, method="wilson")
-    return float(found.low), float(found.high)
 
 
 def cronbach_alpha(credit: np.ndarray) -> float | None:

@@ -24,6 +24,7 @@ import numpy as np
 from scipy.stats import mannwhitneyu, wilcoxon
 
 from meddiff.case import MedDiffError, Record
+from meddiff.statistics import holm
 from meddiff.teaching.study import (
     Arm,
     Decision,
@@ -197,15 +198,6 @@ def analyse(
         detection=tuple(d for arm in plan.arms if arm.source is not Source.REAL and (d := _detect(grid, boot, arm))),
         notes=_notes(grid, asked, suspended),
     )  # fmt: skip
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """P values corrected for their number by Holm's step-down (1979), in the order given; each in [0, 1]."""
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(stepped, 1)
-    return corrected.tolist()
 
 
 def cohen_kappa(one: Sequence[int], other: Sequence[int]) -> float | None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, mannwhitneyu
 
-from meddiff.stress.compare import compare, compare_all, delong, holm, sign_flip
+from meddiff.statistics import holm
+from meddiff.stress.compare import compare, compare_all, delong, sign_flip
 from meddiff.stress.curves import area
 from meddiff.stress.reads import reads_of
 from tests.stress.simulated import CONTRACTS, chance, simulate

@@ -9,9 +9,9 @@ from meddiff.case import MedDiffError
 from meddiff.stress.desk import Desk, own_copy
 from meddiff.stress.estimate import estimate, minutes
 from meddiff.stress.journal import Journal
-from meddiff.stress.plan import StressPlan, trials
+from meddiff.stress.plan import StressPlan, trials, units
 from meddiff.stress.records import Contract, DetectorSpec, Kind
-from meddiff.stress.run import heading, units
+from meddiff.stress.run import heading
 from tests.stress.simulated import simulate
 from tests.stress.tiny_models import write_onnx
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
+from meddiff.statistics import wilson
 from meddiff.stress.intervals import (
     DRAWN,
     EXACT,
@@ -16,7 +17,6 @@ from meddiff.stress.intervals import (
     ratio,
     share,
     weights,
-    wilson,
 )
 
 

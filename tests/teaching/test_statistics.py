@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from meddiff.case import MedDiffError
+from meddiff.statistics import wilson
 from meddiff.teaching.difficulty import corrected
 from meddiff.teaching.item import Choice, ChoiceItem, FreeTextItem, Kind, LocaliseItem, item_id
 from meddiff.teaching.statistics import (
@@ -17,7 +18,6 @@ from meddiff.teaching.statistics import (
     right_by_ability,
     statistics,
     table_of,
-    wilson,
 )
 
 # Ten students, ten items: K. L. Wuensch, "The Kuder-Richardson 20" (East Carolina University), worked by hand there.

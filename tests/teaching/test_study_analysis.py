@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import mannwhitneyu, norm
 
 from meddiff.case import MedDiffError
+from meddiff.statistics import holm
 from meddiff.teaching.study import Design, Question, Source
 from meddiff.teaching.study_analysis import (
     COLUMNS,
@@ -17,7 +18,6 @@ from meddiff.teaching.study_analysis import (
     cohen_kappa,
     csv_text,
     fleiss_kappa,
-    holm,
     imrmc_text,
 )
 from tests.teaching.study_support import (

@@ -1,0 +1,33 @@
+"""Statistics that several rooms need: an interval of a share, and p values corrected for their number. This module knows nobody."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import norm
+
+
+def wilson(hits: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share, both ends in [0, 1]: Wilson (1927), which is also right near 0 and 1 and for few trials.
+
+    Args:
+        hits: may be a fraction (an effective number).
+        n: above 0.
+        level: coverage, 0 to 1.
+    """
+    z = norm.ppf((1 + level) / 2)
+    p = hits / n
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return max(0.0, min(p, float(middle - half))), min(1.0, max(p, float(middle + half)))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """P values corrected for their number by Holm's step-down (1979), in the order given; each in [0, 1]."""
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(np.asarray(p, float)[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(stepped, 1)
+    return corrected.tolist()
