@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "verify": BASE | {"imaging", "marking", "exchange", "bank"},
     "teaching": MAKERS | {"bank", "exchange", "plot", "statistics"},
     "stress": MAKERS | {"bank", "exchange", "plot", "statistics"},
-    "evaluation": MAKERS | {"bank"},
+    "evaluation": MAKERS | {"bank", "exchange", "plot", "statistics"},
     "training": MAKERS | {"evaluation"},
     "web": MAKERS | {"bank", "exchange", "teaching", "stress", "evaluation", "verify", "plot"},
     "cli": MAKERS | {"bank", "exchange", "teaching", "stress", "evaluation", "training", "verify"},
