@@ -31,6 +31,8 @@ RECIPES = {
     "finder": "the independent lesion finder, on real images only",
     "neighbours": "the training slices as the check knows them, to tell a copy",
     "denoiser": "the denoiser",
+    "distillation": "the denoiser learns to follow its request as hard as it is told, in one pass",
+    "portable": "the training set in one small file, for a machine that is lent",
     "adapter": "low-rank adapters for a small new set",
     "prior": "the atlas of heads that a picture from nothing starts from",
     "pack": "put the parts together into a pack",

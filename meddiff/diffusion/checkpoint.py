@@ -26,6 +26,7 @@ from meddiff.settings import settings
 
 MANIFEST = "manifest.json"  # SHA-256 of every file of the pack but itself and what is only told about it
 CARD = "README.md"
+EVALUATION = "evaluation"  # folder: how good the pack was found to be (`meddiff.evaluation.card`)
 RECORD = "training.json"  # beside a part's weights: how long they were trained
 
 
@@ -70,8 +71,11 @@ def file_sha256(path: Path) -> str:
 
 def write_manifest(folder: Path) -> str:
     """Writes the hashes of all files of a pack; returns the hash of the manifest, which names the pack."""
+    told = folder / EVALUATION
     files = sorted(
-        p for p in folder.rglob("*") if p.is_file() and p.name not in (MANIFEST, CARD, RECORD) and p.suffix != ".tmp"
+        p
+        for p in folder.rglob("*")
+        if p.is_file() and p.name not in (MANIFEST, CARD, RECORD) and p.suffix != ".tmp" and told not in p.parents
     )
     hashes = {p.relative_to(folder).as_posix(): file_sha256(p) for p in files}
     temporary = folder / (MANIFEST + ".tmp")
@@ -163,7 +167,9 @@ def open_pipeline(folder: Path) -> MedDiffPipeline:
         bert = transformers.BertModel.from_pretrained(
             folder / "text_encoder", local_files_only=True, add_pooling_layer=False
         )
-        return MedDiffPipeline.from_pretrained(folder, text_encoder=bert, local_files_only=True)  # type: ignore[no-any-return]
+        pipeline: MedDiffPipeline = MedDiffPipeline.from_pretrained(folder, text_encoder=bert, local_files_only=True)
+        pipeline.unet.float()  # stored in half precision
+        return pipeline
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise MedDiffError(
             f"The pack {folder.name} cannot be loaded: {str(error).splitlines()[0]} Install the pack again."

@@ -8,6 +8,9 @@
 | 16 | latents of the known background; inside the edit region those of the head to make a picture of, or 0 |
 
 The sentence comes by cross-attention, the clinical values through the projected class embedding.
+
+A network that **takes guidance** is told in an eleventh clinical value how hard to follow the request, and answers in one pass what
+classifier-free guidance needs two for, whose errors it then multiplies (Meng et al., *On Distillation of Guided Diffusion Models*, CVPR 2023).
 """
 
 from __future__ import annotations
@@ -22,12 +25,13 @@ from meddiff.conditions.tensors import Conditions, edit_cells, mask_channels
 
 LATENT_CHANNELS = 16
 INPUT_CHANNELS = LATENT_CHANNELS + 4 + 1 + LATENT_CHANNELS
+LEAST_GUIDANCE, MOST_GUIDANCE = 1.0, 5.0  # that a network which takes guidance is taught
 
 
 def build_denoiser(
-    widths: tuple[int, ...] = (64, 128, 192), sample_size: int = 32, heads: int = 4
+    widths: tuple[int, ...] = (64, 128, 192), sample_size: int = 32, heads: int = 4, guided: bool = False
 ) -> UNet2DConditionModel:
-    """A denoiser with random weights: convolutions only at the first width, attention below."""
+    """A denoiser with random weights: convolutions only at the first width, attention below; `guided`: it takes guidance."""
     attention = [False] + [True] * (len(widths) - 1)
     return UNet2DConditionModel(
         sample_size=sample_size,
@@ -41,8 +45,24 @@ def build_denoiser(
         attention_head_dim=heads,
         norm_num_groups=16,
         class_embed_type="projection",
-        projection_class_embeddings_input_dim=CLINICAL_DIM,
+        projection_class_embeddings_input_dim=CLINICAL_DIM + guided,
     )
+
+
+def takes_guidance(model: torch.nn.Module) -> bool:
+    """Whether a denoiser is told how hard to follow the request."""
+    return int(getattr(model, "config", {}).get("projection_class_embeddings_input_dim", 0)) > CLINICAL_DIM
+
+
+def with_guidance(clinical: Tensor, guidance: Tensor | float) -> Tensor:
+    """Clinical values [B, 10] and the guidance, [B, 11]: 0 where it is 1 (as trained), 1 at the most that is taught.
+
+    Args:
+        guidance: one for all, or [B]; between `LEAST_GUIDANCE` and `MOST_GUIDANCE`.
+    """
+    strength = torch.as_tensor(guidance, dtype=clinical.dtype, device=clinical.device)
+    code = (strength - LEAST_GUIDANCE) / (MOST_GUIDANCE - LEAST_GUIDANCE)
+    return torch.cat([clinical, code.expand(len(clinical)).unsqueeze(1)], dim=1)
 
 
 def fixed_channels(conditions: Conditions, background: Tensor | None, head: Tensor | None = None) -> Tensor:

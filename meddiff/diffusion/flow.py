@@ -55,5 +55,7 @@ def logit_normal(count: int, generator: torch.Generator, mean: float = 0.6, std:
     is drawn from the `prior`, so little is spent there. One time is drawn from each of `count` equally likely stretches,
     so that every batch spans them all (stratified sampling).
     """
-    places = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
+    device = generator.device
+    order = torch.randperm(count, generator=generator, device=device)
+    places = (order + torch.rand(count, generator=generator, device=device)) / count
     return torch.sigmoid(torch.special.ndtri(places.clamp(1e-6, 1 - 1e-6)) * std + mean)

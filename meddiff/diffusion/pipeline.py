@@ -13,7 +13,14 @@ from meddiff.case import Plane
 from meddiff.conditions.tensors import Conditions, edit_cells
 from meddiff.conditions.text import Resampler, TextEncoder
 from meddiff.diffusion.autoencoder import BLOCK, PatchAutoencoder
-from meddiff.diffusion.denoiser import LATENT_CHANNELS, fixed_channels
+from meddiff.diffusion.denoiser import (
+    LATENT_CHANNELS,
+    LEAST_GUIDANCE,
+    MOST_GUIDANCE,
+    fixed_channels,
+    takes_guidance,
+    with_guidance,
+)
 from meddiff.diffusion.flow import direction, mix, path
 from meddiff.diffusion.precision import Denoise, torch_denoise
 from meddiff.diffusion.prior import HeadPrior
@@ -110,6 +117,7 @@ class MedDiffPipeline(DiffusionPipeline):
                 _counted(progress, done, len(seeds) * steps) if progress else None,
                 None if start is None else self._latents(start[one]),
                 begin,
+                takes_guidance(self.unet),
             )
             pictures.append(self.vae.decode(latents.to(self._dtype)).float() / 2 + 0.5)
         return torch.cat(pictures).clamp(0, 1).clone()
@@ -150,6 +158,7 @@ def sample_latents(
     progress: Callable[[int], None] | None = None,
     start: Tensor | None = None,
     begin: float = AROUND,
+    one_pass: bool = False,
 ) -> Tensor:
     """Whitened latents [1, 16, h, w] of one sample, from its own noise.
 
@@ -163,6 +172,7 @@ def sample_latents(
         start: latents [1, 16, h, w] that the edit region of a background is made from; None: what surrounds it.
         begin: time at which such a start is lost in noise, in (0, 1]. Passes are as dense as from `AROUND`, so that there are fewer
             (Meng et al., SDEdit, 2022).
+        one_pass: the network takes guidance itself, in the range that it was taught; else two passes a step are guided.
     """
     height, width = (side // BLOCK for side in asked.mask.shape[-2:])
     generator = torch.Generator().manual_seed(seed)
@@ -179,17 +189,20 @@ def sample_latents(
         x = mix(head, noise, begin)
     else:
         begin = 1.0
-    both = [asked] if guidance == 1 else [asked, asked.unconditional()]
+    alone = guidance == 1 or (one_pass and LEAST_GUIDANCE <= guidance <= MOST_GUIDANCE)
+    both = [asked] if alone else [asked, asked.unconditional()]
     fixed = torch.cat([fixed_channels(c, known, head) for c in both])  # [2, 21, h, w]
     context = torch.cat([c.context for c in both])
     clinical = torch.cat([c.clinical for c in both])
+    if one_pass:
+        clinical = with_guidance(clinical, guidance if alone else LEAST_GUIDANCE)
 
     solver = path(scheduler, steps, begin)
     for step, (t, tick) in enumerate(zip(solver.sigmas.tolist()[:-1], solver.timesteps, strict=True)):
         if known is not None:  # what is known is known at every noise level (Lugmayr et al., RePaint, 2022)
             x = torch.where(cells > 0, x, mix(known, noise, t))
         out = denoise(torch.cat([x.expand(len(both), -1, -1, -1), fixed], 1), t * 1000, context, clinical)
-        if guidance != 1:
+        if not alone:
             out = out[1:] + guidance * (out[:1] - out[1:])
         x = solver.step(direction(x, out, t), tick, x, return_dict=False)[0]
         if progress:

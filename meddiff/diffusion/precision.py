@@ -20,7 +20,7 @@ from torch import Tensor
 
 from meddiff.case import MedDiffError
 
-# (inputs [B, 37, h, w], time in [0, 1000], context [B, 16, 128], clinical [B, 10]) -> raw output [B, 16, h, w], see `flow.direction`
+# (inputs [B, 37, h, w], time in [0, 1000], context [B, 16, 128], clinical [B, 10], or [B, 11] with guidance) -> raw output [B, 16, h, w], see `flow.direction`
 Denoise = Callable[[Tensor, float, Tensor, Tensor], Tensor]
 
 PRECISIONS = ("int8", "bf16", "fp32")

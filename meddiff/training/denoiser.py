@@ -22,10 +22,12 @@ are moved and mirrored before they are encoded: the encoder is one linear layer,
 from __future__ import annotations
 
 import argparse
+import copy
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,16 +41,15 @@ from meddiff.conditions.clinical import clinical_vector
 from meddiff.conditions.codebook import context_of
 from meddiff.conditions.tensors import Conditions, edit_cells
 from meddiff.diffusion.autoencoder import PatchAutoencoder
-from meddiff.diffusion.denoiser import build_denoiser, fixed_channels
+from meddiff.diffusion.denoiser import build_denoiser, fixed_channels, takes_guidance, with_guidance
 from meddiff.diffusion.flow import direction, logit_normal, mix, solver
 from meddiff.diffusion.pipeline import head_latents, sample_latents
 from meddiff.diffusion.precision import torch_denoise
 from meddiff.diffusion.prior import HeadPrior
 from meddiff.training.augment import augment
 from meddiff.training.captions import caption, mirrored
-from meddiff.training.dataset import BrainSet, load_brain_t1gd
+from meddiff.training.dataset import BrainSet
 from meddiff.training.pack import GUIDANCE, SHIFT, STEPS
-from meddiff.training.prior import read_heads
 from meddiff.training.run import (
     Average,
     Run,
@@ -64,6 +65,7 @@ SHARES = {"lesion": 0.58, "healthy": 0.12, "insert": 0.20, "remove": 0.10}
 FOLLOWS = 0.5  # of the inserted lesions that a neighbouring slice shows too
 CARRIED = (0.15, 0.6)  # times at which a follow-up is trained
 SHARE, MOST = 0.25, 16.0  # what a lesion and its rim add to the weight of a picture's cells, and to that of any one
+WIDTHS = (96, 192, 288)  # 24M parameters: with guidance in one pass as fast as 11M with two
 MOVED = 0.4  # of the full augmentation: more keeps a short training from ever seeing the same head twice
 
 
@@ -81,6 +83,7 @@ class Slices:
         heads: [N, 128, 128] uint8, each slice's head as the prior draws it, or None: no heads are shown.
         carried: [N, 256, 256] uint8, each slice with its lesion as a neighbouring slice of the same patient shows it, or None: no follow-ups.
         follows: [N] bool, whether a slice has such a neighbour.
+        types: [N], of `synthesis.finder.TYPES`.
     """
 
     pictures: Tensor
@@ -93,6 +96,12 @@ class Slices:
     heads: Tensor | None = None
     carried: Tensor | None = None
     follows: Tensor | None = None
+    types: Tensor | None = None
+
+    def to(self, device: torch.device) -> Slices:
+        """The same on a device: `draw_batch` works where the set lies."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: part.to(device) for name, part in parts.items() if part is not None})
 
 
 def vary(findings: Findings, rng: random.Random, dropped: float = 0.25) -> Findings:
@@ -131,6 +140,7 @@ def prepare(data: BrainSet, wordings: int = 6, seed: int = 0, heads: Tensor | No
         even_weights(data),
         heads,
         *follow_ups(data),
+        torch.from_numpy(data.type_numbers()),
     )
 
 
@@ -203,11 +213,19 @@ class Batch:
 
 
 @torch.no_grad()
-def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch.Generator) -> Batch:
-    """Draws slices, moves them, gives each a task and hides what each task hides."""
+def draw_batch(
+    data: Slices, vae: PatchAutoencoder, count: int, generator: torch.Generator, moved_by: float = MOVED
+) -> Batch:
+    """Draws slices, moves them, gives each a task and hides what each task hides.
+
+    Args:
+        data: on the device of the generator and of the autoencoder.
+        moved_by: strength of the augmentation, 1 for all of it.
+    """
+    device = generator.device
 
     def chance(p: float) -> Tensor:
-        return torch.rand(count, generator=generator) < p
+        return torch.rand(count, generator=generator, device=device) < p
 
     picks = torch.multinomial(data.weight, count, replacement=True, generator=generator)
     mirror = chance(0.5) & data.mirrorable[picks]
@@ -223,18 +241,19 @@ def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch
         (data.masks[picks] > 127).unsqueeze(1).float(),
         generator,
         mirror,
-        MOVED,
+        moved_by,
     )
     latents = vae.encode(pictures[:, :1] * 2 - 1)
-    wording = torch.randint(data.contexts.shape[2], (count,), generator=generator)
-    task = torch.multinomial(torch.tensor(list(SHARES.values())), count, replacement=True, generator=generator)
+    wording = torch.randint(data.contexts.shape[2], (count,), generator=generator, device=device)
+    shares = torch.tensor(list(SHARES.values()), device=device)
+    task = torch.multinomial(shares, count, replacement=True, generator=generator)
     lesion, insert, remove = task == 0, task == 2, task == 3
     shown = (lesion | insert).view(-1, 1, 1, 1)
 
     # Edit regions: everywhere, the lesion grown, or another lesion's place laid over healthy tissue.
-    margin = int(torch.randint(4, 15, (), generator=generator))
-    grown = grow(masks, margin)
-    moved = torch.roll(grown.roll(1, 0), tuple(torch.randint(-40, 41, (2,), generator=generator).tolist()), (2, 3))
+    margin, down, across = torch.randint(0, 81, (3,), generator=generator, device=device).tolist()
+    grown = grow(masks, 4 + margin % 11)
+    moved = torch.roll(grown.roll(1, 0), (down - 40, across - 40), (2, 3))
     near = grow(masks, 6)
     edit = torch.ones_like(masks)
     edit = torch.where(insert.view(-1, 1, 1, 1), grown, edit)
@@ -272,37 +291,67 @@ def draw_batch(data: Slices, vae: PatchAutoencoder, count: int, generator: torch
     return Batch(latents, conditions, insert | remove, weight * (1 - hidden), hidden, head, carried_, follows)
 
 
-def flow_loss(model: torch.nn.Module, batch: Batch, vae: PatchAutoencoder, generator: torch.Generator) -> Tensor:
-    """Mean squared error of the predicted direction where the task is trained, each sample counting the same."""
-    x0 = batch.latents
-    noise = torch.randn(x0.shape, generator=generator)
+@dataclass(frozen=True)
+class Lost:
+    """A batch lost in noise: x_t [B, 16, h, w] at times t [B, 1, 1, 1], what else the network sees, and where errors count.
+
+    Attributes:
+        straight: [B, 16, h, w], the direction that leads from x_t to the slice.
+        certain: [B, 1, 1, 1], less than 1 where a follow-up begins near the picture.
+    """
+
+    x_t: Tensor
+    t: Tensor
+    straight: Tensor
+    certain: Tensor
+
+
+def lose(batch: Batch, generator: torch.Generator) -> Lost:
+    """Draws times and noise for a batch."""
+    x0, device = batch.latents, generator.device
+    noise = torch.randn(x0.shape, generator=generator, device=device)
     t = logit_normal(len(x0), generator).view(-1, 1, 1, 1)
     x_t = mix(x0, noise, t)
     certain = torch.ones_like(t)
     if batch.carried is not None and batch.follows is not None:
         follows = batch.follows.view(-1, 1, 1, 1)
         early, late = CARRIED
-        t = torch.where(follows, early + (late - early) * torch.rand(t.shape, generator=generator), t)
+        t = torch.where(follows, early + (late - early) * torch.rand(t.shape, generator=generator, device=device), t)
         # Later passes see less of the neighbour's lesion and more of what the network has made of it.
-        share = torch.rand(t.shape, generator=generator)
+        share = torch.rand(t.shape, generator=generator, device=device)
         x_t = torch.where(follows, mix(x0 + share * (batch.carried - x0), noise, t), mix(x0, noise, t))
         certain = torch.where(follows, t * t, certain)  # errors of the picture: those of v grow without end near it
     x_t = torch.where(batch.hidden > 0, noise, x_t)
-    # Where no background is given every cell is open, and `fixed_channels` shows nothing of x0 in open cells.
-    fixed = fixed_channels(batch.conditions, x0, batch.head)
+    # To the slice from where it starts: noise - x0 where that is the slice lost in noise.
+    return Lost(x_t, t, (x_t - x0) / t, certain)
+
+
+def answer(model: torch.nn.Module, x_t: Tensor, t: Tensor, fixed: Tensor, context: Tensor, clinical: Tensor) -> Tensor:
+    """The network's raw output [B, 16, h, w] in float32; on a GPU it computes in bfloat16."""
     inputs = torch.cat([x_t, fixed], 1).contiguous(memory_format=torch.channels_last)
-    output = model(
-        inputs,
-        t.flatten() * 1000,
-        encoder_hidden_states=batch.conditions.context,
-        class_labels=batch.conditions.clinical,
-    ).sample
+    with torch.autocast(x_t.device.type, torch.bfloat16, enabled=x_t.is_cuda):
+        output = model(inputs, t.flatten() * 1000, encoder_hidden_states=context, class_labels=clinical).sample
+    return output.float()
+
+
+def flow_loss(model: torch.nn.Module, batch: Batch, vae: PatchAutoencoder, generator: torch.Generator) -> Tensor:
+    """Mean squared error of the predicted direction where the task is trained, each sample counting the same."""
+    lost = lose(batch, generator)
+    # Where no background is given every cell is open, and `fixed_channels` shows nothing of x0 in open cells.
+    fixed = fixed_channels(batch.conditions, batch.latents, batch.head)
+    clinical = batch.conditions.clinical
+    clinical = with_guidance(clinical, 1.0) if takes_guidance(model) else clinical
+    output = answer(model, lost.x_t, lost.t, fixed, batch.conditions.context, clinical)
     # Errors of the output, not of v: every time counts the same.
-    spread = (1 - t) ** 2 + t**2
-    straight = (x_t - x0) / t  # to the slice from where it starts; noise - x0 where that is the slice lost in noise
-    error = (direction(x_t, output, t) - straight).square() * spread * certain * channel_weights(vae, t)
-    weighted = (error * batch.weight).sum((1, 2, 3)) / (batch.weight.sum((1, 2, 3)) * x0.shape[1] + 50)
-    return weighted.mean()
+    spread = (1 - lost.t) ** 2 + lost.t**2
+    error = (direction(lost.x_t, output, lost.t) - lost.straight).square() * spread
+    return weighted_mean(error * lost.certain, batch, vae, lost.t)
+
+
+def weighted_mean(error: Tensor, batch: Batch, vae: PatchAutoencoder, t: Tensor) -> Tensor:
+    """Squared errors [B, 16, h, w] at times t [B, 1, 1, 1] as one number: channels and cells as they count, samples alike."""
+    weighted = (error * channel_weights(vae, t) * batch.weight).sum((1, 2, 3))
+    return (weighted / (batch.weight.sum((1, 2, 3)) * error.shape[1] + 50)).mean()
 
 
 def channel_weights(vae: PatchAutoencoder, t: Tensor) -> Tensor:
@@ -328,20 +377,27 @@ def train_denoiser(
     floor: float = 0.05,
     seed: int = 0,
     start: str | Path | None = None,
+    guided: bool = False,
+    moved_by: float = MOVED,
+    compiled: bool = False,
 ) -> UNet2DConditionModel:
-    """Trains, resuming from the folder's state, and returns the averaged denoiser.
+    """Trains, resuming from the folder's state, and returns the averaged denoiser, on the CPU.
 
     Args:
         start: a saved denoiser (a pack's `unet/`) to go on from when the folder has no state yet; see `go_on_from`.
+        guided: build a network that takes guidance; `training.distillation` teaches it.
+        moved_by: strength of the augmentation.
+        compiled: let torch compile the network first: a minute, and worth it on a GPU.
 
     Raises:
         MedDiffError: when the state or `start` is of another model, or `start` is no denoiser.
     """
     torch.manual_seed(seed)
-    model = build_denoiser(widths).to(memory_format=torch.channels_last)
+    run = Run(folder, seconds)
+    device = run.accelerator.device
+    model = build_denoiser(widths, guided=guided).to(device, memory_format=torch.channels_last)
     average = Average(model, average_decay)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    run = Run(folder, seconds)
     run.keep(model=model, average=average, optimizer=optimizer)
     resumed = run.resume()
     if start is not None and not resumed:
@@ -349,11 +405,13 @@ def train_denoiser(
     # A state has the optimiser's moments and needs no second warm-up. Trained weights come without: the warm-up's 100 steps
     # are the memory of the second moment (beta 0.99), so it is known by the time the rate is full.
     warm = 10_000 if resumed else -run.step
-    generator = torch.Generator().manual_seed(seed + run.step)
+    generator = torch.Generator(device).manual_seed(seed + run.step)
+    there, encoder = data.to(device), copy.deepcopy(vae).to(device)
     prepared, optimizer_ = run.accelerator.prepare(model, optimizer)
+    network: Any = torch.compile(prepared) if compiled else prepared
     for gone in run.clock():
         set_learning_rate(optimizer, learning_rate(rate, run.step + warm, gone, floor=floor))
-        loss = flow_loss(prepared, draw_batch(data, vae, batch, generator), vae, generator)
+        loss = flow_loss(network, draw_batch(there, encoder, batch, generator, moved_by), encoder, generator)
         run.accelerator.backward(loss)
         run.accelerator.clip_grad_norm_(model.parameters(), 1.0)
         optimizer_.step()
@@ -361,7 +419,7 @@ def train_denoiser(
         average.update(model)
         run.seen(loss, batch)
     write_record(Path(folder) / "unet", run.step, run.samples)
-    return average.module  # type: ignore[return-value]
+    return average.module.cpu()  # type: ignore[return-value]
 
 
 def go_on_from(folder: Path, model: UNet2DConditionModel, average: Average, run: Run) -> None:
@@ -414,7 +472,15 @@ def sample_sheet(
         head = head_latents(prior, vae, Plane(said), asked.mask, number) if prior is not None else None
         until = prior.config.until if prior is not None else 1.0
         latents = sample_latents(
-            torch_denoise(model), solver(SHIFT), asked, number, steps, GUIDANCE, head=head, until=until
+            torch_denoise(model),
+            solver(SHIFT),
+            asked,
+            number,
+            steps,
+            GUIDANCE,
+            head=head,
+            until=until,
+            one_pass=takes_guidance(model),
         )
         made.append(vae.decode(latents) / 2 + 0.5)
     write_sheet(torch.cat([outlines, *made]), path, count)
@@ -422,7 +488,9 @@ def sample_sheet(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `meddiff train denoiser`."""
-    parser.add_argument("--data", type=Path, required=True, help="folder of the brain_t1gd set (docs/data.md)")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, help="folder of the brain_t1gd set (docs/data.md)")
+    source.add_argument("--portable", type=Path, help="file that meddiff train portable wrote, instead of --data")
     parser.add_argument("--vae", type=Path, default=Path("checkpoints/brain-t1gd/vae"), help="autoencoder to train on")
     parser.add_argument("--run", type=Path, default=Path("runs/denoiser"), help="folder of state, log and result")
     parser.add_argument(
@@ -436,7 +504,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--minutes", type=float, default=90, help="how long to train in this call (default 90)")
     parser.add_argument("--rate", type=float, default=4e-4, help="peak learning rate (default 4e-4)")
+    parser.add_argument(
+        "--floor", type=float, default=0.05, help="share of the rate that is left at the end (default 0.05)"
+    )
     parser.add_argument("--batch", type=int, default=8, help="samples a step (default 8)")
+    parser.add_argument(
+        "--widths", type=int, nargs="+", default=list(WIDTHS), help=f"of the three levels (default {WIDTHS})"
+    )
+    parser.add_argument(
+        "--moved", type=float, default=MOVED, help=f"strength of the augmentation, 0 to 1 (default {MOVED})"
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="let torch compile the network first (worth it on a GPU)"
+    )
     parser.add_argument(
         "--average",
         type=float,
@@ -447,11 +527,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Trains, resuming, and writes the averaged `unet/` and a sample sheet into the run's folder."""
+    from meddiff.training.portable import training_slices  # which itself knows `Slices`
+
     vae: PatchAutoencoder = PatchAutoencoder.from_pretrained(args.vae).eval()
-    brain = load_brain_t1gd(args.data).where("train")
-    data = prepare(brain, heads=read_heads(args.prior / "heads.npy", len(brain)))
+    data = training_slices(args.data, args.portable, args.prior)
     assert data.follows is not None
-    print(f"{int(data.follows.sum())} of {len(brain)} slices have a neighbour that shows the same lesion")
+    print(f"{int(data.follows.sum())} of {len(data.weight)} slices have a neighbour that shows the same lesion")
     model = train_denoiser(
         data,
         vae,
@@ -459,9 +540,23 @@ def main(args: argparse.Namespace) -> int:
         args.minutes * 60,
         batch=args.batch,
         rate=args.rate,
+        widths=tuple(args.widths),
         average_decay=args.average,
+        floor=args.floor,
         start=args.start,
+        guided=takes_guidance_at(args.start),
+        moved_by=args.moved,
+        compiled=args.compile,
     )
     model.save_pretrained(args.run / "unet")
-    sample_sheet(model, data, vae, args.run / "sheet.png", HeadPrior.from_pretrained(args.prior / "prior").float())
+    prior = args.prior / "prior"
+    drawn = HeadPrior.from_pretrained(prior).float() if prior.exists() else None
+    sample_sheet(model, data, vae, args.run / "sheet.png", drawn)
     return 0
+
+
+def takes_guidance_at(start: Path | None) -> bool:
+    """Whether to build a network that takes guidance: as the one to go on from, and always for a new one."""
+    if start is None or not (start / "config.json").exists():
+        return True
+    return takes_guidance(UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(start)))

@@ -109,6 +109,13 @@ def load_volumes(folder: str | Path) -> Slices:
     return whole
 
 
+def clear_slices(folder: str | Path) -> np.ndarray:
+    """The tumour-free slices of those patients that train, uint8 [N, 256, 256]; see `load_volumes`."""
+    volumes = load_volumes(folder)
+    kept_back = [patient for group in HELD_BACK.values() for patient in group]
+    return volumes.pictures[~volumes.lesion & ~np.isin(volumes.groups, kept_back)]
+
+
 def _patient(folder: Path) -> Slices:
     import nibabel
 

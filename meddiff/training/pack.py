@@ -10,6 +10,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from meddiff.case import Plane
+from meddiff.conditions.clinical import CLINICAL_DIM
 from meddiff.conditions.text import TextEncoder
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.checkpoint import PackInfo, save_pack
@@ -34,7 +35,8 @@ def average_of(state: Path) -> tuple[UNet2DConditionModel, int, int]:
         for i in range(8)
         if f"down_blocks.{i}.resnets.0.conv2.weight" in weights
     )
-    model = build_denoiser(widths)
+    guided = weights["class_embedding.linear_1.weight"].shape[1] > CLINICAL_DIM
+    model = build_denoiser(widths, guided=guided)
     model.load_state_dict(weights)
     return model.eval(), kept["step"], kept["samples"]
 
@@ -55,6 +57,7 @@ def assemble(vae: Path, unet: Path, text: Path, check: Path | None, prior: Path 
         encoder.resampler,
         HeadPrior.from_pretrained(prior) if prior else None,  # type: ignore[arg-type]
     )
+    pipeline.unet.half()  # half the size; what rounding costs is far below what one pass is off
     if prior:
         pipeline.prior.half()
     if check:

@@ -40,7 +40,7 @@ class Run:
         self.step = 0
         self.samples = 0
         self._parts: dict[str, Any] = {}
-        self._losses: list[float] = []
+        self._losses: list[Tensor] = []
 
     def keep(self, **parts: Any) -> None:
         """Names what is saved and resumed: modules, optimisers, averages (anything with state_dict)."""
@@ -86,14 +86,14 @@ class Run:
                 self.save()
                 saved = time.monotonic()
             if now - reported > report_every and self._losses:
-                self.log(seconds=round(now - start), loss=round(float(np.mean(self._losses)), 5))
+                self.log(seconds=round(now - start), loss=round(float(torch.stack(self._losses).mean()), 5))
                 self._losses.clear()
                 reported = now
         self.save()
 
     def seen(self, loss: Tensor, samples: int) -> None:
         """Counts a step's samples and remembers its loss for the log."""
-        self._losses.append(float(loss.detach()))
+        self._losses.append(loss.detach())  # read when it is logged: reading waits for a GPU
         self.samples += samples
 
     def log(self, **values: Any) -> None:
@@ -123,8 +123,9 @@ class Average(nn.Module):
         self.count += 1
         n = int(self.count)
         decay = min(self.decay, (1 + n) / (10 + n))
-        for mean, value in zip(self.module.parameters(), module.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
+        means: list[Tensor] = list(self.module.parameters())
+        values: list[Tensor] = list(module.parameters())
+        torch._foreach_lerp_(means, values, 1 - decay)
         for kept, now in zip(self.module.buffers(), module.buffers(), strict=True):
             kept.copy_(now)
 
