@@ -67,22 +67,23 @@ def frechet_with_interval(one: np.ndarray, other: np.ndarray, draws: int = 200, 
     return Estimate(value, max(0.0, value - half), value + half)
 
 
-def frechet_at_infinity(one: np.ndarray, other: np.ndarray, seed: int = 0) -> Estimate:
+def frechet_at_infinity(one: np.ndarray, other: np.ndarray, seed: int = 0) -> float:
     """`frechet` carried to infinitely many cases (Chong & Forsyth, *Effectively unbiased FID*, CVPR 2020).
 
     It is taken of random subsets of both sets, from half of them to all; a line through it over 1 / share gives the value where
     that is 0. Both sets shrink by the same share, so the bias of both goes. The bias is a line in 1/N only where N is well
     above D: give features of few dimensions. May come out a little below 0 where the sets are alike.
 
-    The interval is a jackknife's over ten groups of cases (Efron & Stein, 1981).
-
     Raises:
         ValueError: fewer than 12 cases in a set.
     """
-    if min(len(one), len(other)) < 2 * FEWEST:
-        raise ValueError(f"{len(one)} and {len(other)} cases: {2 * FEWEST} of each are needed to halve them.")
+    return _intercept(one, other, _orders(len(one), len(other), np.random.default_rng(seed)))
+
+
+def frechet_at_infinity_with_interval(one: np.ndarray, other: np.ndarray, seed: int = 0) -> Estimate:
+    """The same with a jackknife's interval over ten groups of cases (Efron & Stein, 1981)."""
     rng = np.random.default_rng(seed)
-    orders = [(rng.permutation(len(one)), rng.permutation(len(other))) for _ in range(REPEATS)]
+    orders = _orders(len(one), len(other), rng)
     value = _intercept(one, other, orders)
     group1, group2 = (rng.permutation(np.arange(len(x)) % GROUPS) for x in (one, other))
     # In the same orders without the group: else what differs would be the chance of the subsets, not the cases.
@@ -91,6 +92,12 @@ def frechet_at_infinity(one: np.ndarray, other: np.ndarray, seed: int = 0) -> Es
     ]
     half = 1.96 * float(np.sqrt((GROUPS - 1) * np.var(left_out)))
     return Estimate(value, value - half, value + half)
+
+
+def _orders(count: int, other: int, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    if min(count, other) < 2 * FEWEST:
+        raise ValueError(f"{count} and {other} cases: {2 * FEWEST} of each are needed to halve them.")
+    return [(rng.permutation(count), rng.permutation(other)) for _ in range(REPEATS)]
 
 
 def _intercept(one: np.ndarray, other: np.ndarray, orders: list[tuple[np.ndarray, np.ndarray]]) -> float:

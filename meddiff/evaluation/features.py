@@ -29,6 +29,7 @@ from torch import Tensor
 
 from meddiff.case import MedDiffError
 from meddiff.conditions.measure import head_mask
+from meddiff.evaluation.material import Pictures
 from meddiff.exchange.atomic import write_atomic
 from meddiff.synthesis.finder import LesionFinder
 
@@ -380,6 +381,11 @@ def lesion_crops(pixels: np.ndarray, outlines: np.ndarray, size: int = CROP) -> 
     shown = np.stack([crop(p, box, size) for p, box in zip(pixels, boxes, strict=True)])
     within = np.stack([crop(m, box, size) > 0.5 for m, box in zip(outlines, boxes, strict=True)])
     return np.clip(np.rint(shown), 0, 255).astype(np.uint8), within
+
+
+def kinds(pictures: Pictures) -> list[Hashable]:
+    """Type and plane of each picture: what a mixture is made of."""
+    return list(zip(pictures.types, pictures.planes, strict=True))
 
 
 def matched(like: Sequence[Hashable], among: Sequence[Hashable], count: int, seed: int = 0) -> np.ndarray:
