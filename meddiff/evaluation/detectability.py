@@ -153,7 +153,7 @@ def observe(
     scores = np.empty((len(on), 2))
     for k in range(FOLDS):
         rest, here = fold != k, fold == k
-        spread = (np.cov(on[rest].T) + np.cov(off[rest].T)) / 2
+        spread = np.atleast_2d(np.cov(on[rest].T) + np.cov(off[rest].T)) / 2
         template = np.linalg.lstsq(spread, on[rest].mean(0) - off[rest].mean(0), rcond=1e-8)[0]
         found = np.stack([on @ template, off @ template], 1)
         # One scale for all folds: zero between both means, one deviation of the pairs the template was found on.

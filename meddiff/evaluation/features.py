@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 from scipy import stats
 from skimage.feature import graycomatrix
 from torch import Tensor
@@ -82,18 +83,12 @@ class Space:
         told = hashlib.sha256(f"{self.version} {pixels.shape}".encode())
         told.update(np.ascontiguousarray(pixels).tobytes())
         told.update(np.packbits(outlines).tobytes())
-        path = folder / f"{self.key}-{told.hexdigest()[:24]}.npz"
-        if path.exists():
-            with np.load(path, allow_pickle=False) as kept:
-                return Seen(kept["whole"], kept["inside"])
-        seen = self.look(pixels, outlines)
-        write_atomic(path, lambda temporary: _save(temporary, seen))
-        return seen
-
-
-def _save(path: Path, seen: Seen) -> None:
-    with open(path, "wb") as file:  # by handle: numpy adds an ending to a name
-        np.savez(file, whole=seen.whole, inside=seen.inside)
+        path = folder / f"{self.key}-{told.hexdigest()[:24]}.safetensors"
+        if not path.exists():
+            seen = self.look(pixels, outlines)
+            arrays = {"whole": np.ascontiguousarray(seen.whole), "inside": np.ascontiguousarray(seen.inside)}
+            write_atomic(path, lambda temporary: save_file(arrays, temporary))
+        return Seen(**load_file(path))
 
 
 def spaces(finder: LesionFinder) -> tuple[Space, ...]:

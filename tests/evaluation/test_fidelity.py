@@ -114,4 +114,4 @@ def test_the_part_finds_made_heads_of_the_same_kind_nearer_than_spoilt_ones(tiny
     assert keys["fidelity.frechet.imagenet"].value is None
     assert "pip install" in keys["fidelity.frechet.imagenet"].note
     assert [line.name for line in found.curves[0].lines] == ["made", "real train", "blurred real val"]
-    assert list((tmp_path / "fidelity").glob("radiomic-*.npz"))
+    assert list((tmp_path / "fidelity").glob("radiomic-*.safetensors"))
