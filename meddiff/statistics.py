@@ -55,7 +55,7 @@ def roc_area(
     """Area under the ROC curve with its interval (area, low, high): DeLong, DeLong & Clarke-Pearson (1988).
 
     The area is the chance that a positive scores higher than a negative, ties half. The interval is laid on the logit, so that it
-    stays in [0, 1]; where the scores part the groups wholly it has no variance and is that of a share of all cases (Wilson, 1927).
+    stays in [0, 1]; where the scores part the groups wholly it has no variance and is that of a share of the smaller group (Wilson, 1927).
 
     Args:
         positive, negative: scores [M] and [N] of independent cases, two of each at least.
@@ -67,8 +67,10 @@ def roc_area(
     of_other = 1 - (ranks[len(one) :] - rankdata(other)) / len(one)
     area = float(of_one.mean())
     if not 0 < area < 1:
-        return area, *wilson(area * min(len(one), len(other)), min(len(one), len(other)), level)
+        low, high = wilson(area * min(len(one), len(other)), min(len(one), len(other)), level)
+        return area, low, high
     spread = math.sqrt(of_one.var(ddof=1) / len(one) + of_other.var(ddof=1) / len(other))
     half = norm.ppf((1 + level) / 2) * spread / (area * (1 - area))
     middle = math.log(area / (1 - area))
-    return area, *(1 / (1 + math.exp(-(middle + way * half))) for way in (-1, 1))
+    low, high = (float(1 / (1 + math.exp(-(middle + way * half)))) for way in (-1, 1))
+    return area, low, high

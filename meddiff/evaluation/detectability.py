@@ -244,7 +244,9 @@ def detectability(material: Material, progress: Progress) -> Part:
             "that beyond its cap; 1 is as real, and more is not better. Sizes are as asked, so its weight by size nearly cancels.",
             f"Visibility: Barten (2004), slices in their own size at {VIEWING_MM:g} mm on a screen of {LUMINANCE:g} cd/m2.",
             "The observer against the twin knows all of the background, which no reader does; across the midline it knows it no "
-            "better than for a real lesion, and is the fair comparison.",
+            "better than for a real lesion, and is the fair comparison. One linear template for bright and dark lesions of all types "
+            "sees less than a reader, in real slices too.",
+            "Both sides of a twin show no lesion: what the observer still tells apart there is a trace of taking it out.",
         ),
     )
 

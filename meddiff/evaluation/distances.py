@@ -128,7 +128,7 @@ def _centred(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = x.mean(0)
     root = (x - mean) / np.sqrt(len(x) - 1)
     # Any rotation of the rows is a root too: the triangle of a QR has no more than D of them.
-    return mean, np.linalg.qr(root, mode="r") if len(x) > x.shape[1] else root
+    return mean, np.asarray(np.linalg.qr(root, mode="r")) if len(x) > x.shape[1] else root
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

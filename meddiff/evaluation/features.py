@@ -122,7 +122,9 @@ def pooled_inside(deep: Tensor, outlines: np.ndarray) -> Tensor:
     Cells are wider than a small lesion and see beyond their own edge: this weighs towards the lesion, it does not cut it out.
     An empty outline weighs all cells alike.
     """
-    share = F.adaptive_avg_pool2d(torch.from_numpy(outlines.astype(np.float32)).unsqueeze(1), deep.shape[-2:])
+    share = F.adaptive_avg_pool2d(
+        torch.from_numpy(outlines.astype(np.float32)).unsqueeze(1), (deep.shape[-2], deep.shape[-1])
+    )
     share = torch.where(share.sum((1, 2, 3), keepdim=True) > 0, share, torch.ones_like(share))
     return (deep * share).sum((2, 3)) / share.sum((2, 3))
 

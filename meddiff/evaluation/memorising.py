@@ -5,6 +5,7 @@
 | is anything missing, is anything invented? | precision, recall, density, coverage among real `val` slices |
 | are made pictures nearer to training slices than to others? | nearest neighbours in pixels and in features, against as many of each |
 | can somebody tell from made pictures whether a slice was trained on? | membership inference by distance (Chen et al., *GAN-Leaks*, CCS 2020): an area of 0.5 is none |
+| ... by asking for the slice's own caption and outline? | the same, of that one picture |
 | can somebody who has the weights? | membership inference by the denoiser's loss (Matsumoto et al., 2023; Carlini et al., *Extracting training data*, 2023) |
 | is anything a copy? | the check's distance and threshold (`synthesis.neighbours`), and what it catches of planted copies |
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ from meddiff.diffusion.precision import Denoise
 from meddiff.evaluation.distances import NEIGHBOURS, Manifolds, coverage_of_equals, manifolds
 from meddiff.evaluation.features import Frame, Space, finder_space, kinds, matched
 from meddiff.evaluation.material import Material, Pictures, Progress
-from meddiff.evaluation.records import Figure, Part, Plate
+from meddiff.evaluation.records import Better, Figure, Part, Plate
 from meddiff.exchange.atomic import write_atomic
 from meddiff.marking.seal import SealedImage, require_sealed
 from meddiff.statistics import bootstrap_mean, roc_area, wilson
@@ -47,11 +48,13 @@ from meddiff.synthesis.studio import Made
 PART = "memorising"
 THUMB = 64  # side of a thumbnail in pixels, 4 of the picture's each
 SHIFTS = (-2, 0, 2)  # pixels of a thumbnail by which a picture is moved to lie best on another, down and across
-TIMES = (0.2, 0.4, 0.6, 0.8)  # of the denoiser's loss: from nearly the slice to nearly noise
+TIMES = (0.25, 0.5, 0.75)  # of the denoiser's loss: from nearly the slice to nearly noise
 FITTED = 600  # training slices that a frame is fitted on in the short form
-ATTACKED = 200  # slices of each split that the loss is taken of in the short form
+ATTACKED = 150  # slices of each split that the loss is taken of in the short form
 PLANTED = 96  # copies of each kind
+SAMPLES = 8  # of training slices, as many as there are val slices
 SHOWN = 6  # pairs on the plate
+FEWEST = 20  # pictures asked for by training slices
 
 
 # ---------------------------------------------------------------- pixels
@@ -82,6 +85,11 @@ def pixel_distances(one: np.ndarray, other: np.ndarray, shifts: Sequence[int] = 
     return 1 - best
 
 
+def paired_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """`pixel_distances` of each thumbnail [N, 64, 64] from the one in its own place, [N]."""
+    return np.array([pixel_distances(a[None], b[None])[0, 0] for a, b in zip(one, other, strict=True)])
+
+
 def feature_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Euclidean distances [N, M] of features [N, D] and [M, D]."""
     return cdist(one, other)
@@ -92,24 +100,26 @@ def feature_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Nearest:
-    """How near each made picture's nearest training slice is, against its nearest slice of as many that were not trained on.
+    """How near each of N made pictures' nearest training slice is, against its nearest slice of as many that were not trained on.
 
     Attributes:
-        train, val: distances [N].
+        train: distances [K, N], to K samples of training slices.
+        val: distances [N].
     """
 
     train: np.ndarray
     val: np.ndarray
 
     @property
-    def ratio(self) -> np.ndarray:
-        """Nearest training over nearest other, [N]: 1 on average where nothing is copied, near 0 for a copy."""
-        return self.train / np.maximum(self.val, 1e-9)
+    def log_ratio(self) -> np.ndarray:
+        """Logarithm of nearest training over nearest other, [N]: 0 on average where nothing is copied; not below that of 1/1000."""
+        ratio = np.maximum(self.train, 1e-9) / np.maximum(self.val, 1e-9)
+        return np.log(ratio.clip(1e-3, 1e3)).mean(0)
 
     @property
     def nearer(self) -> np.ndarray:
-        """1 where the training slice is nearer, 0.5 for a tie, else 0; [N]."""
-        return (self.train < self.val) + 0.5 * (self.train == self.val)
+        """Share of the samples in which the training slice is the nearer one, a tie half; [N]."""
+        return ((self.train < self.val) + 0.5 * (self.train == self.val)).mean(0)
 
 
 def nearest(to_train: np.ndarray, to_val: np.ndarray, picks: Sequence[np.ndarray]) -> Nearest:
@@ -118,9 +128,9 @@ def nearest(to_train: np.ndarray, to_val: np.ndarray, picks: Sequence[np.ndarray
     The more slices, the nearer the nearest: training slices are taken as many at a time as there are val slices.
 
     Args:
-        picks: such samples, positions of training slices; what is nearest in each is averaged.
+        picks: such samples, positions of training slices.
     """
-    return Nearest(np.mean([to_train[:, pick].min(1) for pick in picks], 0), to_val.min(1))
+    return Nearest(np.stack([to_train[:, pick].min(1) for pick in picks]), to_val.min(1))
 
 
 # ---------------------------------------------------------------- membership inference
@@ -138,13 +148,15 @@ def nearest_made(distances: np.ndarray, own: np.ndarray) -> np.ndarray:
     return masked.min(1)
 
 
-def own_picture(slices: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Position of each slice uint8 [R, H, W] among those asked for [M, H, W]; -1 where it was not. The first, if it was twice."""
+def own_picture(outlines: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Which picture was asked for with each slice's outline: of outlines bool [R, H, W], positions in `asked` [M, H, W]; -1: none.
+
+    The first, if several were.
+    """
     place: dict[bytes, int] = {}
-    for number, picture in enumerate(asked):
-        place.setdefault(hashlib.sha256(np.ascontiguousarray(picture).tobytes()).digest(), number)
-    told = (hashlib.sha256(np.ascontiguousarray(picture).tobytes()).digest() for picture in slices)
-    return np.array([place.get(name, -1) for name in told], int)
+    for number, outline in enumerate(asked):
+        place.setdefault(np.packbits(outline).tobytes(), number)
+    return np.array([place.get(np.packbits(outline).tobytes(), -1) for outline in outlines], int)
 
 
 @torch.inference_mode()
@@ -232,10 +244,12 @@ class Views:
     """Made and real slices, as pixels and as features of the finder in the frame of training slices.
 
     Attributes:
+        slices: the training slices that were looked at: all, or in the short form a sample.
         made, train, val: features [N, d], [T, d], [V, d].
         made_small, train_small, val_small: thumbnails.
     """
 
+    slices: Pictures
     made: np.ndarray
     train: np.ndarray
     val: np.ndarray
@@ -256,21 +270,22 @@ def memorising(material: Material, progress: Progress) -> Part:
     """Diversity, nearest neighbours, both attacks, copies and what the check catches of them."""
     progress(0, 5, "features")
     space = finder_space(material.finder)
-    views, frame, train = looked_at(material, space)
-    material = replace(material, train=train)
+    views, frame = looked_at(material, space)
     progress(1, 5, "precision, recall, density, coverage")
     figures = diversity(material, views, space, frame)
-    progress(2, 5, "nearest neighbours and attack by distance")
+    progress(2, 5, "nearest neighbours and attacks by distance")
     from_train, from_val = views.distances("train"), views.distances("val")
-    picks = [matched(kinds(material.val), kinds(train), len(material.val), material.seed + i) for i in range(4)]
+    like, among = kinds(material.val), kinds(views.slices)
+    picks = [matched(like, among, len(material.val), material.seed + i) for i in range(SAMPLES)]
     for key in SPACES:
         figures += neighbour_figures(key, nearest(from_train[key], from_val[key], picks), material.seed)
         figures.append(attack_by_distance(key, from_train[key], from_val[key], material, picks[0]))
+    figures += attacks_by_asking(material, space, frame)
     progress(3, 5, "attack by the denoiser's loss")
     figures.append(attack_by_loss(material))
     progress(4, 5, "copies")
     figures += threshold_figures(material)
-    plate, remarks = near_copies(material, from_train["pixels"])
+    plate, remarks = near_copies(material, views.slices, from_train["pixels"])
     progress(5, 5, "")
     return Part(
         name=PART,
@@ -284,17 +299,17 @@ def memorising(material: Material, progress: Progress) -> Part:
     )
 
 
-def looked_at(material: Material, space: Space) -> tuple[Views, Frame, Pictures]:
-    """All slices as both spaces see them, the frame, and the training slices that were looked at: all, or in the short form a sample."""
+def looked_at(material: Material, space: Space) -> tuple[Views, Frame]:
+    """All slices as both spaces see them, and the frame of the training ones."""
     train = material.train
     if material.quick and len(train) > FITTED + len(material.val):
         # Mixed as val is: what is nearer shall not be so for its type or plane.
         train = train.take(matched(kinds(material.val), kinds(train), FITTED + len(material.val), material.seed))
-    folder = material.folder / PART
-    seen = [space.see(p.pixels, p.outlines, folder).whole for p in (material.made, train, material.val)]
+    sets = (material.made, train, material.val)
+    seen = [space.see(p.pixels, p.outlines, material.folder / PART).whole for p in sets]
     frame = Frame.of(seen[1])
-    small = [thumbnails(p.pixels) for p in (material.made, train, material.val)]
-    return Views(*(frame.reduced(x) for x in seen), *small), frame, train
+    small = [thumbnails(p.pixels) for p in sets]
+    return Views(train, *(frame.reduced(x) for x in seen), *small), frame
 
 
 # ---------------------------------------------------------------- its figures
@@ -304,23 +319,22 @@ def diversity(material: Material, views: Views, space: Space, frame: Frame) -> l
     """Precision, recall, density and coverage of made pictures among as many val slices."""
     made, seed = material.made, material.seed
     reference = matched(kinds(made), kinds(material.val), len(made), seed)
-    train = matched(kinds(made), kinds(material.train), len(made), seed)
+    train = matched(kinds(made), kinds(views.slices), len(made), seed)
     real = views.val[reference]
     if min(len(real), len(made)) <= NEIGHBOURS:
         return []
-    soft = _bytes(gaussian_filter(material.val.take(reference).pixels.astype(np.float32), (0, 1.5, 1.5)))
-    outlines = material.val.take(reference).outlines
-    spoilt = frame.reduced(space.see(soft, outlines, material.folder / PART).whole)
-    few = views.train[train][np.arange(len(train)) // 10 * 10]
+    turned = views.slices.take(train)  # the finder looks past blur and noise: anatomy must be wrong
+    upside = space.see(turned.pixels[:, ::-1], turned.outlines[:, ::-1], material.folder / PART).whole
+    few = views.train[train[np.arange(len(train)) // 10 * 10]]
     among = {
         "made": manifolds(real, views.made),
         "real": manifolds(real, views.train[train]),
-        "blurred real val": manifolds(real, spoilt),
+        "real train upside down": manifolds(real, frame.reduced(upside)),
         "a tenth of real train, ten times each": manifolds(real, few),
     }
     told = (
-        ("precision", "made pictures that lie among real ones", "blurred real val", ""),
-        ("density", "how densely real ones lie around made ones", "blurred real val", "Above 1 where made ones crowd where real ones are dense."),
+        ("precision", "made pictures that lie among real ones", "real train upside down", ""),
+        ("density", "how densely real ones lie around made ones", "real train upside down", "Above 1 where made ones crowd where real ones are dense."),
         ("recall", "real ones that lie among made ones", "a tenth of real train, ten times each", ""),
         (
             "coverage",
@@ -357,19 +371,19 @@ def _manifold_figure(
 
 def neighbour_figures(key: str, found: Nearest, seed: int) -> list[Figure]:
     """The ratio of distances, and how often the training slice is nearer."""
-    low, high = bootstrap_mean(found.ratio, seed=seed)
+    low, high = bootstrap_mean(found.log_ratio, seed=seed)
     low2, high2 = wilson(float(found.nearer.sum()), len(found.nearer))
     return [
         Figure(
             key=f"{PART}.nearest_ratio.{key}",
             name=f"Nearest training slice over nearest val slice, distance {SPACES[key]}",
-            value=float(found.ratio.mean()),
-            low=low,
-            high=high,
+            value=float(np.exp(found.log_ratio.mean())),
+            low=float(np.exp(low)),
+            high=float(np.exp(high)),
             real=1.0,
-            count=len(found.ratio),
+            count=len(found.val),
             better="more",
-            note="Against as many slices of each; 1 is expected of a pack that copies nothing, 0 of one that copies. A picture asked "
+            note="Geometric mean, against as many slices of each; 1 is expected of a pack that copies nothing, 0 of one that copies. A picture asked "
             "for by a val slice's outline is a little nearer to that slice.",
         ),
         Figure(
@@ -390,7 +404,7 @@ def attack_by_distance(
     key: str, from_train: np.ndarray, from_val: np.ndarray, material: Material, members: np.ndarray
 ) -> Figure:
     """Membership inference: training slices [N, T] shall not be nearer to made pictures than val slices [N, V]."""
-    own = own_picture(material.val.pixels, material.asked.pixels)
+    own = own_picture(material.val.outlines, material.made.outlines)
     score = {
         "train": -nearest_made(from_train.T[members], _as_often(own, len(members), from_train.shape[0], material.seed)),
         "val": -nearest_made(from_val.T, own),
@@ -413,6 +427,52 @@ def _as_often(own: np.ndarray, count: int, made: int, seed: int) -> np.ndarray:
     """For slices without a picture of their own, one left out by chance as often as others leave out theirs, int [count]."""
     rng = np.random.default_rng(seed)
     return np.where(rng.random(count) < (own >= 0).mean(), rng.integers(0, made, count), -1)
+
+
+def attacks_by_asking(material: Material, space: Space, frame: Frame) -> list[Figure]:
+    """Membership inference by asking: a picture for a training slice's caption and outline shall be no nearer to its slice than one
+    for a val slice's. Both sides are alike but for training, which no other attack by distance here can say.
+    """
+    own = own_picture(material.extra.outlines, material.train.outlines)
+    known = np.flatnonzero(own >= 0)
+    sides = ((material.train.take(own[known]), material.extra.take(known)), (material.asked, material.made))
+    if len(known) < FEWEST:
+        return [
+            Figure(
+                key=f"{PART}.attack_asking.{key}",
+                name=f"Membership inference by asking for a slice's caption and outline, {words}: area",
+                value=None,
+                real=0.5,
+                better="less",
+                note=f"Not measured: {len(known)} pictures were asked for by training slices, {FEWEST} are needed.",
+            )
+            for key, words in SPACES.items()
+        ]
+    apart: dict[str, list[np.ndarray]] = {key: [] for key in SPACES}
+    for slices, pictures in sides:
+        apart["pixels"].append(paired_distances(thumbnails(slices.pixels), thumbnails(pictures.pixels)))
+        seen = [
+            frame.reduced(space.see(p.pixels, p.outlines, material.folder / PART).whole) for p in (slices, pictures)
+        ]
+        apart["finder"].append(np.linalg.norm(seen[0] - seen[1], axis=1))
+    figures = []
+    for key, words in SPACES.items():
+        members, outsiders = apart[key]
+        area, low, high = roc_area(-members, -outsiders)
+        figures.append(
+            Figure(
+                key=f"{PART}.attack_asking.{key}",
+                name=f"Membership inference by asking for a slice's caption and outline, {words}: area",
+                value=area,
+                low=low,
+                high=high,
+                real=0.5,
+                count=len(members) + len(outsiders),
+                better="less",
+                note="0.5 is no leak: how near a slice lies to the picture made for its own caption and outline.",
+            )
+        )
+    return figures
 
 
 def attack_by_loss(material: Material) -> Figure:
@@ -517,7 +577,7 @@ def caught_by(index: Neighbours, finder: LesionFinder, pixels: np.ndarray) -> np
     return index.distance(finder, pixels.astype(np.float32) / np.float32(255)) < index.near
 
 
-def _share(key: str, name: str, hits: np.ndarray, real: np.ndarray | None, better: str) -> Figure:
+def _share(key: str, name: str, hits: np.ndarray, real: np.ndarray | None, better: Better) -> Figure:
     low, high = wilson(float(hits.sum()), len(hits))
     return Figure(
         key=f"{PART}.{key}",
@@ -535,13 +595,13 @@ def _share(key: str, name: str, hits: np.ndarray, real: np.ndarray | None, bette
 # ---------------------------------------------------------------- near-copies, shown
 
 
-def near_copies(material: Material, distances: np.ndarray) -> tuple[Plate | None, tuple[str, ...]]:
-    """The made pictures that lie nearest to a training slice in pixels [N, T], each beside it, and in words those that the check rejects."""
+def near_copies(material: Material, slices: Pictures, distances: np.ndarray) -> tuple[Plate | None, tuple[str, ...]]:
+    """The made pictures that lie nearest to one of T training slices in pixels [N, T], each beside it, and in words those that the check rejects."""
     made, index = material.made, material.neighbours
     if not len(made):
         return None, ()
     order = np.argsort(distances.min(1))[: min(SHOWN, len(made))]
-    pairs = [(_sealed(material, int(i)), material.train.pixels[distances[i].argmin()]) for i in order]
+    pairs = [(_sealed(material, int(i)), slices.pixels[distances[i].argmin()]) for i in order]
     file = f"{PART}-nearest.png"
     write_pairs(material.folder / file, pairs)
     told = ", ".join(f"{1 - distances[i].min():.2f}" for i in order)

@@ -44,7 +44,7 @@ def without_lesions(count: int, seed: int) -> np.ndarray:
     return heads(count, seed, lesion=0.0).pixels
 
 
-def material(folder: Path, made: Pictures, twins: np.ndarray, train: int = 40, val: int = 30) -> Material:
+def material(folder: Path, made: Pictures, twins: np.ndarray, train: int = 28, val: int = 20) -> Material:
     """Material of made-up heads: `made` for the first val slices; the finder has random weights, as the tiny pack's."""
     torch.manual_seed(0)
     finder = LesionFinder((8, 16, 32, 48)).eval()

@@ -128,7 +128,7 @@ def test_patches_show_every_lesion_in_one_size_and_gain():
 
 def test_the_part_finds_plain_lesions_as_detectable_as_real_ones_and_none_on_twins(tiny_house, tmp_path):
     made = heads(24, 9)
-    found = detectability(material(tmp_path, made, without_lesions(24, 9)), told)
+    found = detectability(material(tmp_path, made, without_lesions(24, 9), val=30), told)
     keys = {figure.key: figure for figure in found.figures}
     whole = keys["detectability.index"]
     assert whole.value == pytest.approx(1, abs=0.25)

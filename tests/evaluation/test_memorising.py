@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,10 @@ from PIL import Image
 
 from meddiff.case import MedDiffError
 from meddiff.conditions.tensors import Conditions
+from meddiff.evaluation.features import Frame, finder_space
 from meddiff.evaluation.material import Pictures
 from meddiff.evaluation.memorising import (
+    attacks_by_asking,
     copies,
     denoising_losses,
     feature_distances,
@@ -64,14 +68,14 @@ def test_copies_are_nearer_to_training_slices_than_to_others_and_new_ones_are_no
     picks = [rng.choice(200, 80, replace=False) for _ in range(8)]
     new = rng.normal(size=(100, 6))
     fair = nearest(feature_distances(new, train), feature_distances(new, val), picks)
-    assert fair.ratio.mean() == pytest.approx(1, abs=0.1)
-    assert fair.nearer.mean() == pytest.approx(0.5, abs=0.15)
+    assert fair.log_ratio.mean() == pytest.approx(0, abs=0.1)
+    assert fair.nearer.mean() == pytest.approx(0.5, abs=0.1)
     # Against all training slices at once, more of them would be nearer for their number alone.
     crowd = nearest(feature_distances(new, train), feature_distances(new, val), [np.arange(200)])
     assert crowd.nearer.mean() > 0.6
     copied = train[picks[0]] + 0.05 * rng.normal(size=(80, 6))
     found = nearest(feature_distances(copied, train), feature_distances(copied, val), picks[:1])
-    assert found.ratio.mean() < 0.2
+    assert found.log_ratio.mean() < np.log(0.2)
     assert found.nearer.mean() == 1
 
 
@@ -93,8 +97,8 @@ def test_a_planted_leak_is_detected_and_none_where_there_is_none():
 def test_a_slices_own_picture_does_not_count():
     distances = np.array([[0.1, 2.0], [3.0, 0.2], [1.0, 4.0]])
     np.testing.assert_allclose(nearest_made(distances, np.array([0, -1, 1])), [2.0, 0.2, 1.0])
-    slices = np.arange(3 * 4, dtype=np.uint8).reshape(3, 2, 2)
-    np.testing.assert_array_equal(own_picture(slices, slices[[2, 0]]), [1, -1, 0])
+    outlines = np.eye(9, dtype=bool)[:3].reshape(3, 3, 3)
+    np.testing.assert_array_equal(own_picture(outlines, outlines[[2, 0]]), [1, -1, 0])
 
 
 def test_the_loss_of_a_denoiser_that_knows_its_slices_by_heart_gives_them_away():
@@ -134,18 +138,19 @@ def test_a_plate_takes_sealed_pictures_alone(tmp_path, phantom):
 
 
 def test_the_part_finds_the_copies_among_made_pictures_and_lists_them(tiny_house, tmp_path):
-    made = heads(16, 9)
-    stuff = material(tmp_path, made, without_lesions(16, 9))
+    made = heads(12, 9)
+    stuff = material(tmp_path, made, without_lesions(12, 9))
     pixels = made.pixels.copy()
     pixels[:4] = stuff.train.pixels[:4]  # what a pack that copies would show
     leaky = Pictures(pixels, made.outlines, made.types, made.planes, made.findings, made.spacing_mm)
-    stuff = material(tmp_path, leaky, without_lesions(16, 9))
+    stuff = material(tmp_path, leaky, without_lesions(12, 9))
     found = memorising(stuff, told)
     keys = {figure.key: figure for figure in found.figures}
-    assert keys["memorising.near_copies"].value >= 4 / 16
+    assert keys["memorising.near_copies"].value >= 4 / 12
     assert sum(remark.startswith("Near-copy") for remark in found.remarks) >= 4
     assert keys["memorising.nearest_ratio.pixels"].low < 0.9
     assert keys["memorising.caught.mirrored"].value > 0.9
+    assert keys["memorising.attack_asking.pixels"].value is None  # nothing was asked for by training slices
     assert 0 <= keys["memorising.attack_loss"].low <= keys["memorising.attack_loss"].high <= 1
     assert keys["memorising.recall"].baseline <= keys["memorising.recall"].real
     plate = found.plates[0]
@@ -156,3 +161,18 @@ def test_the_part_finds_the_copies_among_made_pictures_and_lists_them(tiny_house
     again = memorising(stuff, told)  # goes on from what is kept
     assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "memorising").iterdir()}
     assert again.figures == found.figures
+
+
+def test_pictures_that_give_back_the_slice_they_were_asked_for_are_a_leak(tiny_house, tmp_path):
+    made = heads(24, 9)
+    stuff = material(tmp_path, made, without_lesions(24, 9), val=24)
+    space = finder_space(stuff.finder)
+    frame = Frame.of(space.see(stuff.train.pixels, stuff.train.outlines).whole)
+    copied = replace(stuff, extra=stuff.train.take(np.arange(24)))
+    leak = {figure.key: figure for figure in attacks_by_asking(copied, space, frame)}
+    assert leak["memorising.attack_asking.pixels"].value > 0.99
+    assert leak["memorising.attack_asking.finder"].value > 0.99
+    others = heads(24, 10)
+    fair = Pictures(others.pixels, stuff.train.outlines[:24], others.types, others.planes, others.findings, 0.98)
+    none = {figure.key: figure for figure in attacks_by_asking(replace(stuff, extra=fair), space, frame)}
+    assert none["memorising.attack_asking.pixels"].low < 0.5 < none["memorising.attack_asking.pixels"].high
