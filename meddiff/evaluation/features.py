@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 from scipy import stats
+from scipy.linalg import eigh
 from skimage.feature import graycomatrix
 from torch import Tensor
 
@@ -336,11 +337,19 @@ class Frame:
         mean, spread = x.mean(0), x.std(0)
         # A feature that never varies in real slices has no unit; a thousandth of the usual spread keeps it finite.
         spread = np.maximum(spread, 1e-3 * float(np.median(spread)) + 1e-9)
-        whole = Frame(mean, spread, np.eye(x.shape[1]), 1.0)
-        _, singular, rows = np.linalg.svd(whole.scaled(x) - whole.scaled(x).mean(0), full_matrices=False)
-        kept = min(components, x.shape[1], len(x) - 1)
-        variance = singular**2
-        return Frame(mean, spread, rows[:kept].T, float(variance[:kept].sum() / max(variance.sum(), 1e-12)))
+        scaled = Frame(mean, spread, np.empty((x.shape[1], 0)), 0.0).scaled(x)
+        centred = scaled - scaled.mean(0)
+        axes, variances = _principal(centred, min(components, x.shape[1], len(x) - 1))
+        return Frame(mean, spread, axes, float(variances.sum() / max((centred**2).sum(), 1e-12)))
+
+
+def _principal(centred: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first principal axes [D, count] of rows [N, D] of mean 0, and their sums of squares, largest first."""
+    wide = centred.shape[1] > len(centred)
+    gram = centred @ centred.T if wide else centred.T @ centred  # the smaller of both: seconds, not a minute
+    values, vectors = eigh(gram, subset_by_index=[len(gram) - count, len(gram) - 1])
+    values, vectors = values[::-1].clip(0), vectors[:, ::-1]
+    return (centred.T @ vectors / np.sqrt(np.maximum(values, 1e-12)) if wide else vectors), values
 
 
 # ---------------------------------------------------------------- lesion crops

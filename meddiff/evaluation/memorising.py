@@ -15,7 +15,8 @@ Slices of one patient are alike and may stand in `train` and `val` both: that ma
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +50,8 @@ PART = "memorising"
 THUMB = 64  # side of a thumbnail in pixels, 4 of the picture's each
 SHIFTS = (-2, 0, 2)  # pixels of a thumbnail by which a picture is moved to lie best on another, down and across
 TIMES = (0.25, 0.5, 0.75)  # of the denoiser's loss: from nearly the slice to nearly noise
-FITTED = 600  # training slices that a frame is fitted on in the short form
 ATTACKED = 150  # slices of each split that the loss is taken of in the short form
-PLANTED = 96  # copies of each kind
+PLANTED = 64  # copies of each kind
 SAMPLES = 8  # of training slices, as many as there are val slices
 SHOWN = 6  # pairs on the plate
 FEWEST = 20  # pictures asked for by training slices
@@ -125,12 +125,27 @@ class Nearest:
 def nearest(to_train: np.ndarray, to_val: np.ndarray, picks: Sequence[np.ndarray]) -> Nearest:
     """Of distances of made pictures from training [N, T] and val slices [N, V].
 
-    The more slices, the nearer the nearest: training slices are taken as many at a time as there are val slices.
+    The more slices, the nearer the nearest: training slices are taken as many at a time as there are val slices (`stretches`).
 
     Args:
         picks: such samples, positions of training slices.
     """
     return Nearest(np.stack([to_train[:, pick].min(1) for pick in picks]), to_val.min(1))
+
+
+def stretches(like: Sequence[Hashable], among: Sequence[Hashable], seed: int) -> np.ndarray:
+    """Positions in `among` of as many slices of each kind as `like` has, int [N]: one stretch of each kind's slices, begun anywhere.
+
+    Not slices drawn one by one: sets run patient by patient, and `val` is a stretch of few patients. As many slices from all over
+    the training set show more heads, and one of them is nearer to anything for that reason alone. Where a kind has too few: all.
+    """
+    rng = np.random.default_rng(seed)
+    picked: list[int] = []
+    for kind, count in Counter(like).items():
+        members = np.array([i for i, other in enumerate(among) if other == kind], int)
+        if len(members):
+            picked += np.roll(members, -int(rng.integers(len(members))))[:count].tolist()
+    return np.sort(np.array(picked, int))
 
 
 # ---------------------------------------------------------------- membership inference
@@ -244,12 +259,10 @@ class Views:
     """Made and real slices, as pixels and as features of the finder in the frame of training slices.
 
     Attributes:
-        slices: the training slices that were looked at: all, or in the short form a sample.
         made, train, val: features [N, d], [T, d], [V, d].
         made_small, train_small, val_small: thumbnails.
     """
 
-    slices: Pictures
     made: np.ndarray
     train: np.ndarray
     val: np.ndarray
@@ -275,17 +288,18 @@ def memorising(material: Material, progress: Progress) -> Part:
     figures = diversity(material, views, space, frame)
     progress(2, 5, "nearest neighbours and attacks by distance")
     from_train, from_val = views.distances("train"), views.distances("val")
-    like, among = kinds(material.val), kinds(views.slices)
-    picks = [matched(like, among, len(material.val), material.seed + i) for i in range(SAMPLES)]
+    like, among = kinds(material.val), kinds(material.train)
+    picks = [stretches(like, among, material.seed + i) for i in range(SAMPLES)]
+    members = matched(like, among, len(material.val), material.seed)
     for key in SPACES:
         figures += neighbour_figures(key, nearest(from_train[key], from_val[key], picks), material.seed)
-        figures.append(attack_by_distance(key, from_train[key], from_val[key], material, picks[0]))
+        figures.append(attack_by_distance(key, from_train[key], from_val[key], material, members))
     figures += attacks_by_asking(material, space, frame)
     progress(3, 5, "attack by the denoiser's loss")
     figures.append(attack_by_loss(material))
     progress(4, 5, "copies")
     figures += threshold_figures(material)
-    plate, remarks = near_copies(material, views.slices, from_train["pixels"])
+    plate, remarks = near_copies(material, from_train["pixels"])
     progress(5, 5, "")
     return Part(
         name=PART,
@@ -301,15 +315,11 @@ def memorising(material: Material, progress: Progress) -> Part:
 
 def looked_at(material: Material, space: Space) -> tuple[Views, Frame]:
     """All slices as both spaces see them, and the frame of the training ones."""
-    train = material.train
-    if material.quick and len(train) > FITTED + len(material.val):
-        # Mixed as val is: what is nearer shall not be so for its type or plane.
-        train = train.take(matched(kinds(material.val), kinds(train), FITTED + len(material.val), material.seed))
-    sets = (material.made, train, material.val)
+    sets = (material.made, material.train, material.val)
     seen = [space.see(p.pixels, p.outlines, material.folder / PART).whole for p in sets]
     frame = Frame.of(seen[1])
     small = [thumbnails(p.pixels) for p in sets]
-    return Views(train, *(frame.reduced(x) for x in seen), *small), frame
+    return Views(*(frame.reduced(x) for x in seen), *small), frame
 
 
 # ---------------------------------------------------------------- its figures
@@ -319,11 +329,11 @@ def diversity(material: Material, views: Views, space: Space, frame: Frame) -> l
     """Precision, recall, density and coverage of made pictures among as many val slices."""
     made, seed = material.made, material.seed
     reference = matched(kinds(made), kinds(material.val), len(made), seed)
-    train = matched(kinds(made), kinds(views.slices), len(made), seed)
+    train = matched(kinds(made), kinds(material.train), len(made), seed)
     real = views.val[reference]
     if min(len(real), len(made)) <= NEIGHBOURS:
         return []
-    turned = views.slices.take(train)  # the finder looks past blur and noise: anatomy must be wrong
+    turned = material.train.take(train)  # the finder looks past blur and noise: anatomy must be wrong
     upside = space.see(turned.pixels[:, ::-1], turned.outlines[:, ::-1], material.folder / PART).whole
     few = views.train[train[np.arange(len(train)) // 10 * 10]]
     among = {
@@ -595,13 +605,13 @@ def _share(key: str, name: str, hits: np.ndarray, real: np.ndarray | None, bette
 # ---------------------------------------------------------------- near-copies, shown
 
 
-def near_copies(material: Material, slices: Pictures, distances: np.ndarray) -> tuple[Plate | None, tuple[str, ...]]:
-    """The made pictures that lie nearest to one of T training slices in pixels [N, T], each beside it, and in words those that the check rejects."""
+def near_copies(material: Material, distances: np.ndarray) -> tuple[Plate | None, tuple[str, ...]]:
+    """The made pictures that lie nearest to one of the training slices in pixels [N, T], each beside it, and in words those that the check rejects."""
     made, index = material.made, material.neighbours
     if not len(made):
         return None, ()
     order = np.argsort(distances.min(1))[: min(SHOWN, len(made))]
-    pairs = [(_sealed(material, int(i)), slices.pixels[distances[i].argmin()]) for i in order]
+    pairs = [(_sealed(material, int(i)), material.train.pixels[distances[i].argmin()]) for i in order]
     file = f"{PART}-nearest.png"
     write_pairs(material.folder / file, pairs)
     told = ", ".join(f"{1 - distances[i].min():.2f}" for i in order)

@@ -182,3 +182,13 @@ def test_the_imagenet_space_tells_a_blurred_picture_from_a_sharp_one(phantom, ph
     assert far > 2 * near
     crops, within = lesion_crops(pixels, np.stack([phantom_mask] * 3))
     assert space.see(crops, within).whole.shape == (3, 1280)
+
+
+@pytest.mark.parametrize("count", [20, 60])  # fewer cases than features, and more
+def test_principal_components_are_those_of_the_singular_values(count):
+    train = np.random.default_rng(0).normal(size=(count, 40)) * np.geomspace(1, 30, 40)
+    frame = Frame.of(train, 6)
+    scaled = frame.scaled(train)
+    _, singular, rows = np.linalg.svd(scaled - scaled.mean(0), full_matrices=False)
+    np.testing.assert_allclose(np.abs(frame.components.T @ rows[:6].T), np.eye(6), atol=1e-6)
+    assert frame.explained == pytest.approx((singular[:6] ** 2).sum() / (singular**2).sum())

@@ -23,6 +23,7 @@ from meddiff.evaluation.memorising import (
     nearest_made,
     own_picture,
     pixel_distances,
+    stretches,
     thumbnails,
     write_pairs,
 )
@@ -77,6 +78,28 @@ def test_copies_are_nearer_to_training_slices_than_to_others_and_new_ones_are_no
     found = nearest(feature_distances(copied, train), feature_distances(copied, val), picks[:1])
     assert found.log_ratio.mean() < np.log(0.2)
     assert found.nearer.mean() == 1
+
+
+def test_training_slices_are_compared_in_stretches_as_val_is_one():
+    among = ["a"] * 20 + ["b"] * 10 + ["c"] * 3
+    for seed in range(5):
+        picks = stretches(["a"] * 6 + ["c"] * 5, among, seed)
+        kinds = [among[i] for i in picks]
+        assert (kinds.count("a"), kinds.count("b"), kinds.count("c")) == (6, 0, 3)
+        gaps = np.diff([i for i in picks if i < 20])
+        assert (gaps != 1).sum() <= 1  # one stretch; it may go on at the beginning
+
+
+def test_few_patients_are_not_taken_for_a_copying_pack():
+    # 40 patients of ten slices, the last eight held out: slices drawn one by one would show all the others' heads.
+    rng = np.random.default_rng(0)
+    slices = (rng.normal(size=(40, 1, 4)) + 0.05 * rng.normal(size=(40, 10, 4))).reshape(400, 4)
+    train, val, new = slices[:320], slices[320:], rng.normal(size=(300, 4))
+    distances = feature_distances(new, train), feature_distances(new, val)
+    one_by_one = nearest(*distances, [rng.choice(320, 80, replace=False) for _ in range(8)])
+    in_runs = nearest(*distances, [stretches(["x"] * 80, ["x"] * 320, seed) for seed in range(8)])
+    assert one_by_one.log_ratio.mean() < -0.25
+    assert abs(in_runs.log_ratio.mean()) < 0.5 * abs(one_by_one.log_ratio.mean())
 
 
 def test_a_planted_leak_is_detected_and_none_where_there_is_none():
