@@ -45,7 +45,7 @@ from meddiff.statistics import bootstrap_mean
 PART = "fidelity"
 BLUR = 1.5  # pixels: what a picture looks like whose fine detail was never learned
 NOISE = 20.0  # grey levels of 255
-FITTED = 256  # training slices that a frame is fitted on in the short form
+FITTED = 192  # training slices that a frame is fitted on in the short form
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the five scales: Wang, Simoncelli & Bovik, 2003
 C1, C2 = 0.01**2, 0.03**2  # for a range of 1
 BIASED = "Biased upwards by few cases: read it beside the floor of the same number, not beside other papers."
@@ -214,7 +214,7 @@ NAMES = {"frechet": "Frechet distance", "frechet_inf": "Frechet distance at infi
 
 def figures_of(found: dict[str, Compared], view: str, space: Space, sets: Sets, explained: float) -> list[Figure]:
     """The figures of one view (`whole`, `crop` or `inside`) in one space, beside blurred slices; of whole ones also beside noisy ones."""
-    where = {"whole": "", "crop": ", lesion crops", "inside": ", inside the outline"}[view]
+    where = {"whole": "", "crop": ", lesion crops (LFID)", "inside": ", inside the outline"}[view]
     notes = {
         "frechet": f"{BIASED} {COMPONENTS} principal components of training slices at most ({explained:.0%} of their variance).",
         "frechet_inf": f"Carried to infinitely many cases; {len(sets.made)} and {len(sets.reference)} leave some bias, the floor shows how much.",
