@@ -34,6 +34,7 @@ MAY_ENCODE = {
     "diffusion": "weights",
     "imaging/acquisition.py": "a JPEG in memory, decoded at once: what compression does to a picture",
     "conditions": "outlines",
+    "evaluation/memorising.py": "sealed pictures, each beside the real slice it is nearest to: stays in the evaluation's folder",
     "teaching/study_pictures.py": "a reader study's pictures, real ones too, for a reader's screen: never a file",
     "teaching/export/slides.py": "a presentation of pictures that the PNG writer made",
 }
