@@ -39,10 +39,16 @@ def bootstrap_mean(
     """Percentile interval of the mean of values [N], by drawing cases again with replacement (Efron & Tibshirani, 1993).
 
     Args:
-        values: one a case; at least one.
+        values: one a case; NaN: not measured, left out.
         level: coverage, 0 to 1.
+
+    Raises:
+        ValueError: when no value is left.
     """
     cases = np.asarray(values, float)
+    cases = cases[~np.isnan(cases)]
+    if not len(cases):
+        raise ValueError("there is no value to tell an interval of")
     # How often each case is drawn, in place of which: the means of all draws are then one product.
     times = np.random.default_rng(seed).multinomial(len(cases), np.full(len(cases), 1 / len(cases)), size=draws)
     low, high = np.quantile(times @ cases / len(cases), ((1 - level) / 2, (1 + level) / 2))

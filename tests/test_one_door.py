@@ -28,6 +28,7 @@ MAY_ENCODE = {
     "exchange": "the writers: each takes a sealed image, or an outline",
     "marking": "the seal itself",
     "bank": "sealed pictures, and backgrounds for rebuilding that are never served",
+    "evaluation/plates.py": "plates of an evaluation: sealed pictures alone",
     "training": "nobody imports it but the command line",
     "web/bank.py": "a crossed-out tile where a case is damaged",
     "web/viewer.py": "a sealed image in eight bits",
