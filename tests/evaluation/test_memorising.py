@@ -160,7 +160,8 @@ def test_a_plate_takes_sealed_pictures_alone(tmp_path, phantom):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_part_finds_the_copies_among_made_pictures_and_lists_them(tiny_house, tmp_path):
+def test_the_part_finds_the_copies_among_made_pictures_and_lists_them(tiny_house, tmp_path, monkeypatch):
+    monkeypatch.setattr("meddiff.evaluation.memorising.PLANTED", 8)
     made = heads(12, 9)
     stuff = material(tmp_path, made, without_lesions(12, 9))
     pixels = made.pixels.copy()
