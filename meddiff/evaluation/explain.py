@@ -267,13 +267,16 @@ def inside_figures(
 
 def occlusion_figures(maps: Sequence[np.ndarray], changed: Sequence[Mapping[str, np.ndarray]]) -> list[Figure]:
     """Where a word is heard against where the picture changes without it; baseline: the same word's maps in the other pictures."""
-    rows, own_all, other_all = [], [], []
+    rows: list[Figure] = []
+    own_all: list[float] = []
+    other_all: list[float] = []
     for name in LEFT_OUT:
-        own, other = [], []
+        own: list[float] = []
+        other: list[float] = []
         for i, change_map in ((i, c[name]) for i, c in enumerate(changed) if name in c):
             heard = [np.tensordot(weights_of(name), one, 1) for one in maps]
             own.append(agreement(heard[i], change_map))
-            other.append(np.mean([agreement(h, change_map) for j, h in enumerate(heard) if j != i] or [np.nan]))
+            other.append(float(np.mean([agreement(h, change_map) for j, h in enumerate(heard) if j != i] or [np.nan])))
         own_all += own
         other_all += other
         rows.append(
