@@ -255,7 +255,7 @@ def swapped(material: Material, swap: Swap, most: int, tell: Callable[[], None])
 
 def other_patients(material: Material, most: int = 32) -> np.ndarray:
     """`changes` between pictures of different requests in one plane, [P, 2]: how all changes when nothing is kept."""
-    rows = []
+    rows: list[tuple[float, float]] = []
     for i in range(len(material.made)):
         same = [j for j in range(i + 1, len(material.made)) if material.made.planes[j] == material.made.planes[i]]
         if same and len(rows) < most and material.made.outlines[i].any():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meddiff.case import Request, Sex
+from meddiff.case import Clinical, Request, Sex
 from meddiff.conditions.measure import largest_piece, longest_diameter_mm
 from meddiff.evaluation.adherence import Asked, scores
 from meddiff.evaluation.figures import mean_figure, share_figure
@@ -71,7 +71,7 @@ def groups_of(pictures: Pictures, requests: Sequence[Request] = ()) -> dict[str,
     """
     spacing = (pictures.spacing_mm, pictures.spacing_mm)
     sizes = [longest_diameter_mm(largest_piece(outline), spacing) for outline in pictures.outlines]
-    clinical = [request.clinical for request in requests] or [None] * len(pictures)
+    clinical: list[Clinical | None] = [request.clinical for request in requests] or [None] * len(pictures)
     return {
         "plane": [plane.value for plane in pictures.planes],
         "type": list(pictures.types),

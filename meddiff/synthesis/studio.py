@@ -421,6 +421,11 @@ class Studio:
         )
         return made[0, 0].numpy()
 
+    def conditions(self, request: Request) -> Conditions:
+        """What the denoiser is told of a completed request from nothing, for its picture with the lesion; one sample."""
+        outline = request.mask.to_array() if request.mask else None
+        return self._conditions(request.findings, outline, None, None, request)
+
     def _conditions(
         self,
         findings: Findings,
