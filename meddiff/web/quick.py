@@ -5,6 +5,7 @@
 | `component_meta` | on import it parses the source of every component and compares it with a `.pyi` file beside it, for editors | all of it |
 | `state_holder` | before a visitor's first event it describes every part of the page, for links to a visitor's state; half a second in which the server answers nobody | descriptions that nobody asks for |
 | `blocks` | it looks at the same constructors' signatures again for every part | looking twice |
+| `queueing` | after an event it computes how long events of each kind take, for a monitoring page that we do not show | all of it |
 
 Import this module before gradio.
 """
@@ -13,17 +14,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
-from collections.abc import Callable, ItemsView, Mapping, Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Callable, Mapping
 from types import ModuleType, SimpleNamespace
 from typing import Any
+
+from meddiff.quick import change
 
 
 def _without_stubs(module: ModuleType) -> None:
     if hasattr(module, "create_or_modify_pyi"):
-        module.create_or_modify_pyi = lambda *_args: None
+        module.__dict__["create_or_modify_pyi"] = lambda *_args: None
 
 
 def _described_on_demand(module: ModuleType) -> None:
@@ -53,7 +53,7 @@ class Descriptions(dict[int, dict[str, Any]]):
         self[key] = made
         return made
 
-    def items(self) -> ItemsView[int, dict[str, Any]]:
+    def items(self) -> Any:
         """All of the page's parts."""
         for key in self._shown:
             if key in self._config.blocks:
@@ -68,38 +68,16 @@ def _signatures_once(module: ModuleType) -> None:
     module.__dict__["inspect"] = quick
 
 
+def _uncounted(module: ModuleType) -> None:
+    module.Queue.compute_analytics_summary = lambda queue, _records: queue.cached_event_analytics_summary
+
+
 LEFT_OUT: dict[str, Callable[[ModuleType], None]] = {
     "gradio.component_meta": _without_stubs,
     "gradio.state_holder": _described_on_demand,
     "gradio.blocks": _signatures_once,
+    "gradio.queueing": _uncounted,
 }
 
 
-class _Then(Loader):
-    """Loads a module as its own loader does, then changes it."""
-
-    def __init__(self, loader: Loader, change: Callable[[ModuleType], None]) -> None:
-        self._loader, self._change = loader, change
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        self._loader.exec_module(module)
-        self._change(module)
-
-
-class _Finder(MetaPathFinder):
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname not in LEFT_OUT:
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Then(spec.loader, LEFT_OUT[fullname])
-        return spec
-
-
-if "gradio" not in sys.modules:
-    sys.meta_path.insert(0, _Finder())
+change("gradio", LEFT_OUT)

@@ -1,4 +1,4 @@
-"""gradio is imported without the work that only its developers need."""
+"""gradio and diffusers are imported without the work that nobody here needs."""
 
 import subprocess
 import sys
