@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel
@@ -10,6 +12,7 @@ import pytest
 import torch
 
 from meddiff.case import MedDiffError, Plane
+from meddiff.settings import HOUSE
 from meddiff.training import detectors as recipe
 from meddiff.training.dataset import BrainSet
 from tests.conftest import make_phantom
@@ -113,8 +116,8 @@ def test_the_threshold_is_where_dice_is_highest():
     assert recipe.best_threshold(np.where(disc(60, 60, 10), 0.9, 0.42)[None], slices) == 0.45
 
 
-@pytest.fixture(scope="module")
-def few() -> recipe.Slices:
+def few_slices() -> recipe.Slices:
+    """Two patients with a slice that shows a lesion and one that shows none, each."""
     picture = (make_phantom() * 255).astype(np.uint8)
     mask = np.zeros((256, 256), np.uint8)
     mask[disc(97, 159, 15)] = 255
@@ -122,7 +125,74 @@ def few() -> recipe.Slices:
     return recipe.Slices(pictures, np.stack([mask, mask * 0] * 2), np.array(["a", "a", "b", "b"]))
 
 
+@pytest.fixture(scope="module")
+def few() -> recipe.Slices:
+    """See `few_slices`."""
+    return few_slices()
+
+
 def test_every_group_is_drawn_as_often_with_a_lesion_as_without(few):
     slices, weight = recipe.drawn(few.where(few.lesion), few.where(np.array([True, True, False, True])), 0.3)
     assert len(slices) == 5 and weight[:2].sum() == pytest.approx(0.7)
     assert weight[2:] == pytest.approx([0.1, 0.1, 0.1])
+
+
+TRAINED = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from meddiff.case import MedDiffError
+from meddiff.stress.detectors import load_detector
+from meddiff.stress.detectors.contract import read_contract
+from meddiff.stress.records import Kind
+from meddiff.training import detectors as recipe
+from tests.training.test_detectors import few_slices
+
+torch.set_num_threads(1)
+folder, few, widths = Path(sys.argv[1]), few_slices(), (16, 16, 16)
+begun, resume = [], recipe.Run.resume
+
+def resumed(run):
+    found = resume(run)
+    begun.append(run.step)
+    return found
+
+recipe.Run.resume = resumed
+
+def train(folder, seconds):
+    return recipe.train(recipe.GridClassifier(widths), recipe.classifier_loss, few, np.ones(4), folder, seconds, batch=2)
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+trained = train(folder, 0.3)
+left = train(folder, 0)  # as it was left
+assert same(trained, left) and begun[0] == 0 < begun[1], begun
+further = train(folder, 0.3)
+train(folder, 0)
+assert begun[2] == begun[1] < begun[3] and not same(left, further), begun
+try:
+    train(folder / "new", 0)
+except MedDiffError as error:
+    assert "no trained state" in str(error)
+else:
+    raise AssertionError("nothing was there to go on with")
+
+for model, kind in (
+    (recipe.Probabilities(further, True, 1.5, -0.25).eval(), Kind.CLASSIFIER),
+    (recipe.Probabilities(recipe.Segmenter((4, 8, 8, 8))).eval(), Kind.MASK),
+):
+    recipe.export(model, folder / kind.value, 0.3)
+    contract = read_contract(folder / kind.value / "contract.yaml")
+    assert contract.kind is kind and contract.threshold == 0.3 and contract.spacing_mm == 0.98
+    detector = load_detector(folder / kind.value / "model.onnx")
+    assert np.allclose(detector.model(few.x)[0], model.look(few.x), atol=1e-5)
+print("all as it should be")
+"""
+
+
+def test_training_goes_on_where_it_stopped_and_what_is_written_keeps_its_contract(tmp_path):
+    """In a process of its own: after the detectors' libraries had run in this one, torch crashed as it trained."""
+    done = subprocess.run([sys.executable, "-c", TRAINED, str(tmp_path)], capture_output=True, text=True, cwd=HOUSE)
+    assert done.stdout.splitlines()[-1:] == ["all as it should be"], done.stderr

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,19 +73,26 @@ def address(folder: Path, orthanc: Orthanc) -> Iterator[str]:
     assert list((folder / "tmp").glob("meddiff-*")) == []  # nothing that was uploaded or shown stays behind
 
 
-@pytest.fixture
-def page(address: str) -> Iterator[object]:
-    """The page, and a promise that nothing it fetched came from elsewhere."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser for the tests of a file; each takes a page of its own, which shares nothing with another's."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    fetched: list[str] = []
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
-        page.set_default_timeout(120_000)  # two workers and their apps share two cores
-        page.on("request", lambda request: fetched.append(request.url))
-        page.goto(address)
-        page.wait_for_selector("#md-create")
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(address: str, browser: Any) -> Iterator[Any]:
+    """The page, and a promise that nothing it fetched came from elsewhere."""
+    fetched: list[str] = []
+    page = browser.new_page(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
+    page.set_default_timeout(120_000)  # two workers and their apps share two cores
+    page.on("request", lambda request: fetched.append(request.url))
+    page.goto(address)
+    page.wait_for_selector("#md-create")
+    yield page
+    page.close()
     assert fetched
     assert [url for url in fetched if not url.startswith((address, "data:", "blob:"))] == []
