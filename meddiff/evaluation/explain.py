@@ -25,6 +25,7 @@ from meddiff.case import MedDiffError, Request
 from meddiff.conditions.codebook import ATTRIBUTES, PAIRS, TOKENS
 from meddiff.conditions.masks import edit_region
 from meddiff.conditions.tensors import Conditions
+from meddiff.diffusion.denoiser import takes_guidance
 from meddiff.diffusion.pipeline import sample_latents
 from meddiff.diffusion.precision import torch_denoise
 from meddiff.evaluation.figures import mean_figure
@@ -136,7 +137,7 @@ def drawn(studio: Studio, request: Request, conditions: Conditions) -> np.ndarra
     until = pipeline.prior.config.until if pipeline.prior is not None else 1.0
     latents = sample_latents(
         torch_denoise(pipeline.unet), pipeline.scheduler, conditions, request.seed, request.steps, request.guidance,
-        None, head, until,
+        None, head, until, one_pass=takes_guidance(pipeline.unet),
     )  # fmt: skip
     picture = pipeline.vae.decode(latents.to(pipeline.vae.encoder.weight.dtype)).float() / 2 + 0.5
     return np.clip(np.rint(picture[0, 0].numpy() * 255), 0, 255).astype(np.uint8)

@@ -32,7 +32,7 @@ from meddiff.case import Request
 from meddiff.conditions.clinical import clinical_vector
 from meddiff.conditions.prompt import write_sentence
 from meddiff.conditions.tensors import Conditions
-from meddiff.diffusion.denoiser import fixed_channels
+from meddiff.diffusion.denoiser import LEAST_GUIDANCE, fixed_channels, takes_guidance, with_guidance
 from meddiff.diffusion.flow import direction, mix
 from meddiff.diffusion.precision import Denoise
 from meddiff.evaluation.distances import NEIGHBOURS, Manifolds, coverage_of_equals, manifolds
@@ -176,7 +176,12 @@ def own_picture(outlines: np.ndarray, asked: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def denoising_losses(
-    denoise: Denoise, latents: Tensor, conditions: Conditions, times: Sequence[float] = TIMES, seed: int = 0
+    denoise: Denoise,
+    latents: Tensor,
+    conditions: Conditions,
+    times: Sequence[float] = TIMES,
+    seed: int = 0,
+    one_pass: bool = False,
 ) -> np.ndarray:
     """Loss of a denoiser on slices, [N]: mean squared error of its output over cells, channels and times.
 
@@ -187,15 +192,17 @@ def denoising_losses(
         latents: whitened, [N, 16, h, w].
         conditions: of N samples.
         times: in (0, 1).
+        one_pass: the denoiser takes guidance, and is asked without any.
     """
     noise = torch.randn(1, *latents.shape[1:], generator=torch.Generator().manual_seed(seed))
     losses = np.zeros(len(latents))
     for index in range(len(latents)):
         told, x0 = conditions.sample(index), latents[index : index + 1]
         fixed = fixed_channels(told, None)
+        clinical = with_guidance(told.clinical, LEAST_GUIDANCE) if one_pass else told.clinical
         for t in times:
             x = mix(x0, noise, t)
-            out = denoise(torch.cat([x, fixed], 1), t * 1000, told.context, told.clinical)
+            out = denoise(torch.cat([x, fixed], 1), t * 1000, told.context, clinical)
             spread = (1 - t) ** 2 + t**2  # errors of the output, as it was trained: every time counts the same
             losses[index] += float(((direction(x, out, t) - (noise - x0)) ** 2).mean() * spread) / len(times)
     return losses
@@ -543,7 +550,8 @@ def _losses(material: Material, slices: Pictures) -> np.ndarray:
         torch.ones_like(outlines),
         torch.from_numpy(np.stack(clinical)),
     )
-    return denoising_losses(pipeline.denoise, latents.float(), conditions, seed=material.seed)
+    guided = takes_guidance(pipeline.unet)
+    return denoising_losses(pipeline.denoise, latents.float(), conditions, seed=material.seed, one_pass=guided)
 
 
 def threshold_figures(material: Material) -> list[Figure]:

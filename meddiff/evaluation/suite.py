@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -132,7 +133,8 @@ def run(material: Material, progress: Progress, parts: Sequence[str] = tuple(PAR
             progress(0, 1, name)
             part: Part = getattr(importlib.import_module(f"meddiff.evaluation.{name}"), name)(material, progress)
             part = part.model_copy(update={"seconds": round(time.monotonic() - begun, 1)})
-            write_atomic(path, lambda temporary, part=part: temporary.write_text(part.model_dump_json(indent=1) + "\n"))
+            text = part.model_dump_json(indent=1) + "\n"
+            write_atomic(path, partial(Path.write_text, data=text))
             done[name] = part
         _write(material, done, command)
     return _write(material, done, command)
