@@ -17,7 +17,8 @@ import numpy as np
 from meddiff.case import MedDiffError
 from meddiff.evaluation.card import fill_card
 from meddiff.evaluation.material import Pictures
-from meddiff.evaluation.suite import PARTS, prepare, read_evaluation, run
+from meddiff.evaluation.records import read_evaluation
+from meddiff.evaluation.suite import PARTS, prepare, run
 from meddiff.evaluation.table import as_text
 from meddiff.settings import settings
 from meddiff.synthesis.studio import Studio

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from meddiff.case import MedDiffError
 from meddiff.diffusion.checkpoint import CARD, EVALUATION, read_info
-from meddiff.evaluation.records import Evaluation
-from meddiff.evaluation.suite import RESULT
+from meddiff.evaluation.records import RESULT, Evaluation
 from meddiff.evaluation.table import CLOSE, OPEN, as_markdown
 from meddiff.exchange.atomic import write_atomic
 

@@ -5,12 +5,14 @@ One shape for all, so that the table, the model card, the page and the file for 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from meddiff.case import Record
+from meddiff.case import MedDiffError, Record
 
+RESULT = "evaluation.json"  # in an evaluation's folder, and in a pack's `evaluation/`
 Better = Literal["more", "less", "neither"]
 
 
@@ -124,3 +126,18 @@ class Evaluation(Record):
                 if figure.key == key:
                     return figure
         raise KeyError(key)
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """An evaluation from its file, or from the folder that holds it.
+
+    Raises:
+        MedDiffError: no such file, or a damaged one.
+    """
+    path = path / RESULT if path.is_dir() else path
+    try:
+        return Evaluation.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise MedDiffError(
+            f"{path} holds no evaluation: run python -m benchmarks.quality (docs/evaluation.md)."
+        ) from error

@@ -25,7 +25,7 @@ from meddiff import __version__
 from meddiff.case import MaskSpec, MedDiffError, Record, Request
 from meddiff.conditions.prompt import write_sentence
 from meddiff.evaluation.material import Material, Pictures, Progress
-from meddiff.evaluation.records import Evaluation, Part
+from meddiff.evaluation.records import RESULT, Evaluation, Part
 from meddiff.exchange.atomic import write_atomic
 from meddiff.synthesis.finder import LesionFinder
 from meddiff.synthesis.neighbours import Neighbours
@@ -42,7 +42,6 @@ PARTS = {
     "usefulness": "Usefulness: can a network learn from it?",
     "cost": "Cost: seconds, memory, size, energy",
 }
-RESULT = "evaluation.json"
 SEED = 20_000  # of the first picture for `val`, one more for each
 EXTRA_SEED = 60_000  # of the first picture for `train`
 COUNTS = {True: (96, 120), False: (306, 600)}  # pictures for `val` and for `train` requests: quick, full
@@ -95,8 +94,8 @@ def prepare(
     )  # fmt: skip
     _claim(folder, which)
     asked, lent = val.take(picks), train.take(others)
-    made, twins, requests = _make_all(studio, asked, SEED, folder / "made", True, progress, "pictures and twins")
-    more, _, _ = _make_all(studio, lent, EXTRA_SEED, folder / "made", False, progress, "pictures to learn from")
+    asked, made, twins, requests = _make_all(studio, asked, SEED, folder / "made", True, progress, "pictures and twins")
+    lent, more, _, _ = _make_all(studio, lent, EXTRA_SEED, folder / "made", False, progress, "pictures to learn from")
     return Material(
         train=train,
         val=val,
@@ -148,21 +147,6 @@ def read_part(path: Path) -> Part:
         raise MedDiffError(f"{path} is damaged: delete it, and the part is measured again.") from error
 
 
-def read_evaluation(path: Path) -> Evaluation:
-    """An evaluation from its file, or from the folder that holds it.
-
-    Raises:
-        MedDiffError: no such file, or a damaged one.
-    """
-    path = path / RESULT if path.is_dir() else path
-    try:
-        return Evaluation.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise MedDiffError(
-            f"{path} holds no evaluation: run python -m benchmarks.quality (docs/evaluation.md)."
-        ) from error
-
-
 def _claim(folder: Path, which: Which) -> None:
     path = folder / "run.json"
     if not path.exists():
@@ -181,23 +165,29 @@ def _claim(folder: Path, which: Which) -> None:
 
 def _make_all(
     studio: Studio, asked: Pictures, seed: int, folder: Path, twin: bool, progress: Progress, what: str
-) -> tuple[np.ndarray, np.ndarray, tuple[Request, ...]]:
-    """Pictures and twins uint8 [N, 256, 256] and the requests that gave them; each is kept when it is made."""
+) -> tuple[Pictures, np.ndarray, np.ndarray, tuple[Request, ...]]:
+    """Pictures and twins uint8 [N, 256, 256] and the requests that gave them; each is kept when it is made.
+
+    Returns:
+        first the real slices that could be asked for: a few outlines lie outside any head that is drawn, and the studio refuses them.
+    """
     info = studio.load().info
-    pictures, twins, requests = [], [], []
+    kept_of, pictures, twins, requests = [], [], [], []
     for number in range(len(asked)):
         progress(number, len(asked), what)
-        request = studio.complete(
-            Request(
-                sentence=write_sentence(asked.findings[number]),
-                mask=MaskSpec.from_array(asked.outlines[number]),
-                seed=seed + number,
-                steps=info.steps,
-                guidance=info.guidance,
-                precision=studio.precision,
-                pack=info.name,
-            )
+        wanted = Request(
+            sentence=write_sentence(asked.findings[number]),
+            mask=MaskSpec.from_array(asked.outlines[number]),
+            seed=seed + number,
+            steps=info.steps,
+            guidance=info.guidance,
+            precision=studio.precision,
+            pack=info.name,
         )
+        try:
+            request = studio.complete(wanted)
+        except MedDiffError:
+            continue
         path = folder / f"{seed + number}.npz"
         if not path.exists():
             _make_one(studio, request, twin, path)
@@ -205,8 +195,9 @@ def _make_all(
             pictures.append(kept["picture"])
             twins.append(kept["twin"])
         requests.append(request)
+        kept_of.append(number)
     progress(len(asked), len(asked), what)
-    return np.stack(pictures), np.stack(twins), tuple(requests)
+    return asked.take(np.array(kept_of, int)), np.stack(pictures), np.stack(twins), tuple(requests)
 
 
 def _make_one(studio: Studio, request: Request, twin: bool, path: Path) -> None:

@@ -28,6 +28,7 @@ from meddiff.web import (
     access,
     bank,
     create,
+    evaluate,
     language,
     learners,
     practice,
@@ -106,6 +107,8 @@ def build(models: Models, files: Path, whose: Callable[[gr.Request], str] | None
                 list_items, wanted, items_listed = teach.build(models, files)
             with gr.Tab("Stress") as stress_tab:
                 open_lab, looked_at, lab_opened = stress.build(models, files)
+            with gr.Tab("Evaluate") as evaluate_tab:
+                show_figures, chosen, figures_shown = evaluate.build(models, files)
             with gr.Tab("Verify"):
                 verify.build(files)
             with gr.Tab("About"):
@@ -116,6 +119,7 @@ def build(models: Models, files: Path, whose: Callable[[gr.Request], str] | None
         bank_tab.select(fill, filters, filled, **quiet)
         teach_tab.select(list_items, wanted, items_listed, **quiet)
         stress_tab.select(open_lab, looked_at, lab_opened, **quiet)
+        evaluate_tab.select(show_figures, chosen, figures_shown, **quiet)
         practice_tab.select(go_on, learner, before_them, **quiet)
         clock = gr.Timer(1.0)
         known = gr.State(
@@ -174,6 +178,7 @@ def serve(host: str = "127.0.0.1", port: int = 7860, login: bool = False) -> Non
         + study.CSS
         + study_reader.CSS
         + stress.CSS
+        + evaluate.CSS
         + "".join(map(viewer.css, VIEWERS))
         + "".join(map(reading.css, ROOMS)),
         "max_file_size": f"{settings().max_upload_mb}mb",

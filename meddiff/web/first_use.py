@@ -27,6 +27,21 @@ def load_stress() -> None:
         import meddiff.stress.estimate  # noqa: F401
 
 
+def load_evaluation() -> None:
+    """Loads what shows an evaluation: records and plots, without the model."""
+    with _ONE_AT_A_TIME:
+        import meddiff.diffusion.checkpoint
+        import meddiff.evaluation.plots
+        import meddiff.evaluation.records
+        import meddiff.evaluation.table  # noqa: F401
+
+
+def load_explaining() -> None:
+    """Loads what follows words through the model."""
+    with _ONE_AT_A_TIME:
+        import meddiff.evaluation.explain  # noqa: F401
+
+
 def load_figures() -> None:
     """Loads the stress lab's figures, without the model, and the learners' answers that stand beside them."""
     with _ONE_AT_A_TIME:

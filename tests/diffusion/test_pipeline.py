@@ -8,7 +8,10 @@ import torch
 from meddiff.case import Plane
 from meddiff.conditions.tensors import Conditions, edit_cells, mask_channels
 from meddiff.diffusion.checkpoint import open_pipeline
-from meddiff.diffusion.pipeline import filled, passes
+from meddiff.diffusion.denoiser import build_denoiser
+from meddiff.diffusion.flow import solver
+from meddiff.diffusion.pipeline import filled, passes, sample_latents
+from meddiff.diffusion.precision import torch_denoise
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +122,33 @@ def test_an_open_place_starts_from_what_surrounds_it():
     start = filled(hidden, cells)
     assert torch.allclose(start, known, atol=1e-4)
     assert torch.isfinite(filled(known, torch.ones_like(cells))).all()
+
+
+def test_a_network_that_takes_guidance_is_asked_once_a_step_and_told_how_hard():
+    asked, heard = conditions(1), []
+
+    def denoise(inputs, time, context, clinical):
+        heard.append((len(inputs), clinical[:, -1].tolist()))
+        return torch.zeros(len(inputs), 16, 32, 32)
+
+    sample_latents(denoise, solver(2.0), asked, 1, 2, 3.0, one_pass=True)
+    assert heard == [(1, [0.5])] * 2  # halfway between 1 and 5
+    heard.clear()
+    sample_latents(denoise, solver(2.0), asked, 1, 2, 9.0, one_pass=True)
+    assert heard == [(2, [0.0, 0.0])] * 2  # harder than it was taught: two passes, as ever
+    heard.clear()
+    sample_latents(denoise, solver(2.0), asked, 1, 2, 1.0, one_pass=True)
+    assert heard == [(1, [0.0])] * 2
+
+
+def test_a_pack_may_hold_a_network_that_takes_guidance(pipeline):
+    known = pipeline.unet, pipeline.denoise
+    try:
+        torch.manual_seed(0)
+        pipeline.unet = build_denoiser((16, 16), heads=2, guided=True)
+        pipeline.denoise = torch_denoise(pipeline.unet)
+        asked = conditions(1)
+        soft, hard = (pipeline(asked, [1], steps=2, guidance=w) for w in (1.0, 5.0))
+        assert soft.shape == hard.shape == (1, 1, 256, 256) and not torch.equal(soft, hard)
+    finally:
+        pipeline.unet, pipeline.denoise = known

@@ -11,7 +11,9 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 
 from meddiff.case import MedDiffError, Plane
+from meddiff.conditions.clinical import CLINICAL_DIM
 from meddiff.diffusion.autoencoder import PatchAutoencoder
+from meddiff.diffusion.denoiser import LEAST_GUIDANCE, MOST_GUIDANCE, build_denoiser, takes_guidance
 from meddiff.training.dataset import BrainSet
 from meddiff.training.denoiser import (
     CARRIED,
@@ -23,10 +25,13 @@ from meddiff.training.denoiser import (
     grow,
     prepare,
     sample_sheet,
+    takes_guidance_at,
     train_denoiser,
 )
-from meddiff.training.finder import dice, train_finder
+from meddiff.training.distillation import distil, guidance_loss
+from meddiff.training.finder import dice, draw_pictures, finder_loss, train_finder
 from meddiff.training.pack import average_of
+from meddiff.training.portable import read_portable, training_slices, write_slices
 from meddiff.training.prior import fit_prior, heads_of, read_heads
 from meddiff.training.run import Average, Run, learning_rate, read_record
 
@@ -311,3 +316,90 @@ def test_a_follow_up_starts_from_the_neighbour_and_is_asked_for_the_slice(slices
     assert ((t[follow] >= CARRIED[0]) & (t[follow] <= CARRIED[1])).all()
     near_slice = (x_t - (1 - t) * batch.latents).square().mean((1, 2, 3)) / t.flatten() ** 2
     assert near_slice[follow].mean() > 1.5 > 1.1 > near_slice[~follow].mean()  # noise alone has variance 1
+
+
+def test_the_finder_learns_from_windows_and_from_slices_without_a_lesion(few):
+    pictures, masks, types = (torch.from_numpy(a) for a in (few.pictures, few.masks, few.type_numbers()))
+    clear = torch.full((2, 256, 256), 9, dtype=torch.uint8)
+    x, m, kinds, shown = draw_pictures(pictures, masks, types, clear, 200, torch.Generator().manual_seed(0))
+    assert x.shape == m.shape == (200, 1, 256, 256) and set(kinds.tolist()) == {0, 1, 2}
+    empty = m.amax((1, 2, 3)) < 0.5
+    flat = x.std((1, 2, 3)) < 0.05  # of the noise alone
+    assert 8 <= flat.sum() <= 34 and empty[flat].all()  # a tenth
+    assert (empty & ~flat).sum() >= 4  # windows that show none of it
+    assert not shown[empty].any() and shown[~empty].float().mean() > 0.8
+    none = draw_pictures(pictures, masks, types, None, 64, torch.Generator().manual_seed(0))[0]
+    assert (none.std((1, 2, 3)) > 0.05).all()
+
+
+def test_a_type_that_does_not_show_is_not_learned():
+    generator = torch.Generator().manual_seed(0)
+    outline, mask = torch.randn(2, 1, 8, 8, generator=generator), torch.zeros(2, 1, 8, 8)
+    right, wrong = torch.tensor([[9.0, 0, 0], [9.0, 0, 0]]), torch.tensor([[9.0, 0, 0], [0, 9.0, 0]])
+    types, shown = torch.tensor([0, 0]), torch.tensor([True, False])
+    assert finder_loss(outline, right, mask, types, shown) == finder_loss(outline, wrong, mask, types, shown)
+    assert finder_loss(outline, right, mask, types, ~shown) < finder_loss(outline, wrong, mask, types, ~shown)
+
+
+def test_the_set_travels_in_one_file_and_is_the_same_there(slices, few, tmp_path):
+    worlds = replace(slices, carried=slices.pictures.clone(), follows=torch.tensor([True] + [False] * 5))
+    worlds.carried[0, 100:110, 100:110] = 200
+    clear = np.zeros((1, 256, 256), np.uint8)
+    path = write_slices(tmp_path / "set.npz", worlds, few, clear)
+    assert path.stat().st_size < 0.2 * worlds.pictures.numel()
+    back = training_slices(None, path, tmp_path / "no-prior-is-needed")
+    for name in ("contexts", "healthy", "clinical", "mirrorable", "weight", "follows", "types"):
+        assert torch.equal(getattr(back, name), getattr(worlds, name)), name
+    assert torch.equal(back.masks > 127, worlds.masks > 127)
+    for name in ("pictures", "heads", "carried"):
+        assert (getattr(back, name).float() - getattr(worlds, name).float()).abs().mean() < 2, name
+    assert back.carried[0, 105, 105] > 180 and torch.equal(back.carried[1:], back.pictures[1:])
+    held = read_portable(path)
+    assert torch.equal(held["val_types"], torch.from_numpy(few.type_numbers())) and held["clear"].shape == (1, 256, 256)
+    with pytest.raises(MedDiffError, match="meddiff train portable"):
+        read_portable(tmp_path / "none.npz")
+
+
+class Says(torch.nn.Module):
+    """A network that takes guidance and answers with a function of what it is told, so that the guided answer is known."""
+
+    def __init__(self, answer) -> None:
+        super().__init__()
+        self.config = {"projection_class_embeddings_input_dim": CLINICAL_DIM + 1}
+        self.answer = answer
+
+    def forward(self, inputs, times, encoder_hidden_states, class_labels):
+        asked = encoder_hidden_states.abs().amax((1, 2)).gt(0).float().view(-1, 1, 1, 1)
+        return SimpleNamespace(sample=self.answer(inputs[:, :16], asked, class_labels[:, -1].view(-1, 1, 1, 1)))
+
+
+def test_a_student_that_answers_as_two_guided_passes_do_has_no_loss(slices, vae):
+    batch = draw_batch(slices, vae, 32, torch.Generator().manual_seed(0))
+    teacher = Says(lambda x, asked, code: 0.1 * x + asked)
+    spread = MOST_GUIDANCE - LEAST_GUIDANCE
+    guided = Says(lambda x, asked, code: 0.1 * x + asked * (LEAST_GUIDANCE + spread * code))
+    deaf = Says(lambda x, asked, code: 0.1 * x + asked)
+
+    def loss(student):
+        return float(guidance_loss(student, teacher, batch, vae, torch.Generator().manual_seed(1)))
+
+    assert loss(guided) < 1e-8 < 0.1 < loss(deaf)
+
+
+def test_guidance_is_taught_to_a_copy_that_starts_as_its_teacher(slices, vae, tmp_path):
+    teacher = train_denoiser(slices, vae, tmp_path / "teacher", NOTHING, batch=2, widths=(16, 16), guided=True)
+    start = distil(teacher, slices, vae, tmp_path / "none", NOTHING, batch=2)
+    assert all(torch.equal(a, b) for a, b in zip(start.parameters(), teacher.parameters(), strict=True))
+    taught = distil(teacher, slices, vae, tmp_path / "run", 1, batch=2)
+    assert not torch.equal(taught.conv_out.weight, teacher.conv_out.weight) and takes_guidance(taught)
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    distil(teacher, slices, vae, tmp_path / "run", 0.5, batch=2)
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] > state["step"] > 0
+    with pytest.raises(MedDiffError, match="not built to take guidance"):
+        distil(build_denoiser((16, 16)), slices, vae, tmp_path / "other", 1)
+
+
+def test_a_new_denoiser_takes_guidance_and_an_old_one_goes_on_as_it_is(trained, tmp_path):
+    assert takes_guidance_at(None) and not takes_guidance_at(trained)
+    model, _, _ = average_of(trained.parent / "state.pt")
+    assert not takes_guidance(model)
