@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from meddiff import __version__
 from meddiff.case import MaskSpec, MedDiffError, Record, Request
 from meddiff.conditions.prompt import write_sentence
+from meddiff.evaluation.keep import kept_arrays
 from meddiff.evaluation.material import Material, Pictures, Progress
 from meddiff.evaluation.records import RESULT, Evaluation, Part
 from meddiff.exchange.atomic import write_atomic
@@ -188,32 +189,21 @@ def _make_all(
             request = studio.complete(wanted)
         except MedDiffError:
             continue
-        path = folder / f"{seed + number}.npz"
-        if not path.exists():
-            _make_one(studio, request, twin, path)
-        with np.load(path, allow_pickle=False) as kept:
-            pictures.append(kept["picture"])
-            twins.append(kept["twin"])
+        kept = kept_arrays(folder / f"{seed + number}.safetensors", partial(_make_one, studio, request, twin))
+        pictures.append(kept["picture"])
+        twins.append(kept.get("twin", np.zeros((0, 0), np.uint8)))
         requests.append(request)
         kept_of.append(number)
     progress(len(asked), len(asked), what)
     return asked.take(np.array(kept_of, int)), np.stack(pictures), np.stack(twins), tuple(requests)
 
 
-def _make_one(studio: Studio, request: Request, twin: bool, path: Path) -> None:
+def _make_one(studio: Studio, request: Request, twin: bool) -> dict[str, np.ndarray]:
     """First seed, nothing redrawn: what is judged is the generator, not what its check lets through."""
     if twin:
         made = studio.make(request)
-        picture, clean = made.pixels, made.twin
-    else:
-        picture = np.rint(studio.make_lesion(request) * 255).clip(0, 255).astype(np.uint8)
-        clean = np.zeros((0, 0), np.uint8)
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, picture=picture, twin=clean)
-
-    write_atomic(path, write)
+        return {"picture": made.pixels, "twin": made.twin}
+    return {"picture": np.rint(studio.make_lesion(request) * 255).clip(0, 255).astype(np.uint8)}
 
 
 def _write(material: Material, done: dict[str, Part], command: str) -> Evaluation:
