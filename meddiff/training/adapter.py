@@ -16,9 +16,10 @@ from peft import LoraConfig, get_peft_model
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.checkpoint import open_pipeline
 from meddiff.training.dataset import load_brain_t1gd
-from meddiff.training.denoiser import Slices, draw_batch, flow_loss, prepare
+from meddiff.training.denoiser import draw_batch, flow_loss
 from meddiff.training.prior import heads_of
 from meddiff.training.run import Run, learning_rate, set_learning_rate
+from meddiff.training.slices import Slices, prepare
 
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out"]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from meddiff.case import MedDiffError
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.training.dataset import load_brain_t1gd
-from meddiff.training.run import Average, Run, learning_rate, set_learning_rate, write_sheet
+from meddiff.training.run import Average, Run, learning_rate, write_sheet
 
 CROP = 128  # pixels; a multiple of the autoencoder's block
 
@@ -85,20 +85,16 @@ def train_autoencoder(
     run.resume()
     generator.manual_seed(seed + run.step)
     prepared, optimizer_ = run.accelerator.prepare(model, optimizer)
-    for gone in run.clock():
-        set_learning_rate(optimizer, learning_rate(rate, run.step, gone))
+
+    def loss() -> Tensor:
         x = random_crops(train, batch, generator).to(run.accelerator.device, memory_format=torch.channels_last)
         latents = model.encode(x)
         # A denoiser's latents are never exact: the decoder learns to live with a little noise on them.
         noise = torch.randn(latents.shape, generator=generator).to(x.device) * latent_noise
         noisy = torch.rand(len(x), 1, 1, 1, generator=generator).to(x.device) < 0.5
-        loss = reconstruction_loss(prepared.decode(latents + noise * noisy), x)
-        run.accelerator.backward(loss)
-        run.accelerator.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer_.step()
-        optimizer_.zero_grad()
-        average.update(model)
-        run.seen(loss, len(x))
+        return reconstruction_loss(prepared.decode(latents + noise * noisy), x)
+
+    run.descend(model, optimizer_, average, lambda gone: learning_rate(rate, run.step, gone), loss, batch)
     best: PatchAutoencoder = average.module  # type: ignore[assignment]
     run.log(psnr_val=round(reconstruct_psnr(best, val), 3))
     shown = val[:: max(1, len(val) // 8)][:8].unsqueeze(1)

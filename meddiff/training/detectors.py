@@ -29,7 +29,7 @@ from meddiff.case import MedDiffError
 from meddiff.conditions.measure import dice
 from meddiff.training.augment import augment
 from meddiff.training.dataset import SIZE, BrainSet, load_brain_t1gd
-from meddiff.training.run import Average, Run, learning_rate, set_learning_rate
+from meddiff.training.run import Average, Run, learning_rate
 
 FOLD = 4  # pictures are folded to 16 channels of 64 x 64: whole pictures in a sixteenth of the places
 CELL = 16  # pixels a side of a cell of the classifier's grid
@@ -336,20 +336,17 @@ def train(
         torch.from_numpy(slices.masks),
         torch.from_numpy(weight),
     )
-    for gone in run.clock() if seconds else ():
-        set_learning_rate(optimizer, learning_rate(rate, run.step, gone))
+
+    def loss() -> Tensor:
         picks = torch.multinomial(chances, batch, replacement=True, generator=generator)
         mirror = torch.rand(batch, generator=generator) < 0.5
         x, m = (part[picks].unsqueeze(1).float() / 255 for part in (pictures, masks))
         x, m = augment(x, m, generator, mirror, strength=1.5)
         x = x + torch.randn(x.shape, generator=generator) * 0.04 * torch.rand(batch, 1, 1, 1, generator=generator)
-        loss = loss_of(model(x.contiguous(memory_format=torch.channels_last)), m)
-        optimizer.zero_grad()
-        run.accelerator.backward(loss)
-        run.accelerator.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        average.update(model)
-        run.seen(loss, batch)
+        return loss_of(model(x.contiguous(memory_format=torch.channels_last)), m)
+
+    if seconds:
+        run.descend(model, optimizer, average, lambda gone: learning_rate(rate, run.step, gone), loss, batch)
     return average.module.eval()
 
 

@@ -28,9 +28,10 @@ from meddiff.diffusion.denoiser import (
     with_guidance,
 )
 from meddiff.diffusion.prior import HeadPrior
-from meddiff.training.denoiser import Batch, Slices, answer, draw_batch, lose, sample_sheet, weighted_mean
-from meddiff.training.portable import training_slices
-from meddiff.training.run import Average, Run, learning_rate, read_record, set_learning_rate, write_record
+from meddiff.training.denoiser import Batch, answer, draw_batch, lose, sample_sheet, weighted_mean
+from meddiff.training.portable import add_source, training_slices
+from meddiff.training.run import Average, Run, learning_rate, read_record, write_record
+from meddiff.training.slices import Slices
 
 AS_IT_IS = 0.15  # of the samples are asked for at guidance 1, where the student must stay its teacher
 
@@ -104,24 +105,22 @@ def distil(
     prepared, optimizer_ = run.accelerator.prepare(student, optimizer)
     pupil: Any = torch.compile(prepared) if compiled else prepared
     master: Any = torch.compile(teacher) if compiled else teacher
-    for gone in run.clock():
-        set_learning_rate(optimizer, learning_rate(rate, run.step, gone))
-        drawn = draw_batch(there, encoder, batch, generator, moved_by)
-        loss = guidance_loss(pupil, master, drawn, encoder, generator)
-        run.accelerator.backward(loss)
-        run.accelerator.clip_grad_norm_(student.parameters(), 1.0)
-        optimizer_.step()
-        optimizer_.zero_grad()
-        average.update(student)
-        run.seen(loss, batch)
+    run.descend(
+        student,
+        optimizer_,
+        average,
+        lambda gone: learning_rate(rate, run.step, gone),
+        lambda: guidance_loss(
+            pupil, master, draw_batch(there, encoder, batch, generator, moved_by), encoder, generator
+        ),
+        batch,
+    )
     return average.module.cpu()  # type: ignore[return-value]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `meddiff train distillation`."""
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--data", type=Path, help="folder of the brain_t1gd set (docs/data.md)")
-    source.add_argument("--portable", type=Path, help="file that meddiff train portable wrote, instead of --data")
+    add_source(parser)
     parser.add_argument("--unet", type=Path, required=True, help="the teacher: a unet folder that takes guidance")
     parser.add_argument("--vae", type=Path, default=Path("checkpoints/brain-t1gd/vae"), help="autoencoder")
     parser.add_argument("--prior", type=Path, default=Path("runs/prior"), help="folder that meddiff train prior wrote")

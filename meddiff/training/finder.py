@@ -16,8 +16,8 @@ from meddiff.synthesis.finder import LesionFinder
 from meddiff.training.augment import augment
 from meddiff.training.dataset import load_brain_t1gd
 from meddiff.training.detectors import clear_slices
-from meddiff.training.portable import read_portable
-from meddiff.training.run import Average, Run, learning_rate, set_learning_rate
+from meddiff.training.portable import add_source, read_portable
+from meddiff.training.run import Average, Run, learning_rate
 
 CLEAR, WINDOWS = 0.1, 0.2  # shares of slices without a lesion and of windows into a slice
 
@@ -104,17 +104,13 @@ def train_finder(
     model_, optimizer_ = run.accelerator.prepare(model, optimizer)
     pictures, masks, types = (part.to(device) for part in (pictures, masks, types))
     clear = None if clear is None else clear.to(device)
-    for gone in run.clock():
-        set_learning_rate(optimizer, learning_rate(rate, run.step, gone))
+
+    def loss() -> Tensor:
         x, m, kinds, shown = draw_pictures(pictures, masks, types, clear, batch, generator)
         outline, kind = model_(x.to(memory_format=torch.channels_last))
-        loss = finder_loss(outline, kind, F.avg_pool2d(m, 2), kinds, shown)
-        run.accelerator.backward(loss)
-        run.accelerator.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer_.step()
-        optimizer_.zero_grad()
-        average.update(model)
-        run.seen(loss, batch)
+        return finder_loss(outline, kind, F.avg_pool2d(m, 2), kinds, shown)
+
+    run.descend(model, optimizer_, average, lambda gone: learning_rate(rate, run.step, gone), loss, batch)
     best = cast(LesionFinder, average.module.cpu())
     found = best.find(val[0].float() / 255)
     score = dice(found.mask(), (val[1] > 127).numpy())
@@ -125,9 +121,7 @@ def train_finder(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `meddiff train finder`."""
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--data", type=Path, help="folder of the brain_t1gd set (docs/data.md)")
-    source.add_argument("--portable", type=Path, help="file that meddiff train portable wrote, instead of --data")
+    add_source(parser)
     parser.add_argument(
         "--volumes", type=Path, help="folder of brain_progression, whose tumour-free slices are learned from too"
     )

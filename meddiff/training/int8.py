@@ -19,7 +19,8 @@ from meddiff.case import Plane
 from meddiff.diffusion.checkpoint import open_pipeline, read_info, save_ir, write_manifest
 from meddiff.diffusion.pipeline import MedDiffPipeline
 from meddiff.training.dataset import load_brain_t1gd
-from meddiff.training.denoiser import Slices, draw_batch, prepare
+from meddiff.training.denoiser import draw_batch
+from meddiff.training.slices import Slices, prepare
 from meddiff.training.text import CHOICES, read_back
 
 Inputs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

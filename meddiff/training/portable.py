@@ -20,9 +20,9 @@ from torch import Tensor
 
 from meddiff.case import MedDiffError
 from meddiff.training.dataset import BrainSet, load_brain_t1gd
-from meddiff.training.denoiser import Slices, prepare
 from meddiff.training.detectors import clear_slices
 from meddiff.training.prior import read_heads
+from meddiff.training.slices import Slices, prepare
 
 QUALITY = 95
 
@@ -140,6 +140,13 @@ def training_slices(data: Path | None, portable: Path | None, prior: Path) -> Sl
     assert data is not None
     brain = load_brain_t1gd(data).where("train")
     return prepare(brain, heads=read_heads(prior / "heads.npy", len(brain)))
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """The arguments of a recipe that takes the set from its folder or from such a file."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, help="folder of the brain_t1gd set (docs/data.md)")
+    source.add_argument("--portable", type=Path, help="file that meddiff train portable wrote, instead of --data")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,33 @@ class Run:
                 self._losses.clear()
                 reported = now
         self.save()
+
+    def descend(
+        self,
+        model: nn.Module,
+        optimizer: Any,
+        average: Average,
+        rate: Callable[[float], float],
+        loss: Callable[[], Tensor],
+        samples: int,
+    ) -> None:
+        """Steps until the time is up; gradients are clipped to norm 1, the average follows the model.
+
+        Args:
+            optimizer: as `accelerator.prepare` gave it.
+            rate: learning rate by the share of the time that is gone.
+            loss: of a fresh batch.
+            samples: in a batch.
+        """
+        for gone in self.clock():
+            set_learning_rate(optimizer, rate(gone))
+            value = loss()
+            self.accelerator.backward(value)
+            self.accelerator.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            average.update(model)
+            self.seen(value, samples)
 
     def seen(self, loss: Tensor, samples: int) -> None:
         """Counts a step's samples and remembers its loss for the log."""

@@ -19,11 +19,8 @@ from meddiff.training.denoiser import (
     CARRIED,
     SHARES,
     draw_batch,
-    even_weights,
     flow_loss,
-    follow_ups,
     grow,
-    prepare,
     sample_sheet,
     takes_guidance_at,
     train_denoiser,
@@ -34,6 +31,7 @@ from meddiff.training.pack import average_of
 from meddiff.training.portable import read_portable, training_slices, write_slices
 from meddiff.training.prior import fit_prior, heads_of, read_heads
 from meddiff.training.run import Average, Run, learning_rate, read_record
+from meddiff.training.slices import even_weights, follow_ups, prepare
 
 from ..conftest import make_phantom
 
