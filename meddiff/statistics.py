@@ -55,6 +55,18 @@ def bootstrap_mean(
     return float(low), float(high)
 
 
+def placements(
+    positive: Sequence[float] | np.ndarray, negative: Sequence[float] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each positive [M] the share of negatives below it, of each negative [N] that of positives above it, ties half.
+
+    Either mean is the area under the ROC curve, and their variances make that of the area (DeLong et al., 1988); by midranks (Sun & Xu, 2014).
+    """
+    one, other = np.asarray(positive, float), np.asarray(negative, float)
+    ranks = rankdata(np.concatenate([one, other]))
+    return (ranks[: len(one)] - rankdata(one)) / len(other), 1 - (ranks[len(one) :] - rankdata(other)) / len(one)
+
+
 def roc_area(
     positive: Sequence[float] | np.ndarray, negative: Sequence[float] | np.ndarray, level: float = 0.95
 ) -> tuple[float, float, float]:
@@ -67,15 +79,13 @@ def roc_area(
         positive, negative: scores [M] and [N] of independent cases, two of each at least.
         level: coverage, 0 to 1.
     """
-    one, other = np.asarray(positive, float), np.asarray(negative, float)
-    ranks = rankdata(np.concatenate([one, other]))  # midranks: Sun & Xu (2014)
-    of_one = (ranks[: len(one)] - rankdata(one)) / len(other)
-    of_other = 1 - (ranks[len(one) :] - rankdata(other)) / len(one)
+    of_one, of_other = placements(positive, negative)
     area = float(of_one.mean())
     if not 0 < area < 1:
-        low, high = wilson(area * min(len(one), len(other)), min(len(one), len(other)), level)
+        few = min(len(of_one), len(of_other))
+        low, high = wilson(area * few, few, level)
         return area, low, high
-    spread = math.sqrt(of_one.var(ddof=1) / len(one) + of_other.var(ddof=1) / len(other))
+    spread = math.sqrt(of_one.var(ddof=1) / len(of_one) + of_other.var(ddof=1) / len(of_other))
     half = norm.ppf((1 + level) / 2) * spread / (area * (1 - area))
     middle = math.log(area / (1 - area))
     low, high = (float(1 / (1 + math.exp(-(middle + way * half)))) for way in (-1, 1))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Two workers share two cores. Said before torch is loaded, and to the apps that tests start: pixels depend on it in the last bit.
 THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
@@ -14,6 +16,9 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 from meddiff.settings import settings  # noqa: E402
+
+if TYPE_CHECKING:
+    from meddiff.synthesis.studio import Studio
 
 torch.set_num_threads(int(THREADS))
 
@@ -26,6 +31,19 @@ def tiny_packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints")
     write_tiny_pack(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def tiny_studio(tiny_packs: Path) -> Iterator[Studio]:
+    """The tiny pack, opened once for a module whose tests make pictures."""
+    from meddiff.synthesis.studio import Studio
+
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MEDDIFF_CHECKPOINTS", str(tiny_packs))
+    settings.cache_clear()
+    yield Studio("brain-t1gd", "fp32")
+    patch.undo()
+    settings.cache_clear()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import numpy as np
 
 from meddiff.case import Request
 from meddiff.conditions.measure import dice
+from meddiff.evaluation.fidelity import psnr
 from meddiff.evaluation.material import Material, Progress
 from meddiff.evaluation.records import Curve, Figure, Line, Part
 from meddiff.synthesis.studio import Studio
@@ -61,12 +62,6 @@ def cost(material: Material, progress: Progress) -> Part:
         found = [dice(a, b) for a, b in zip(material.finder.find(made).mask(), outlines, strict=True)]
         scores[precision, steps] = (seconds, psnr(made, reference), float(np.mean(found)), used.joules_each(many))
     return _told(material, scores, own, shipped, most, many)
-
-
-def psnr(first: np.ndarray, second: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of pictures in [0, 1], over all of them; infinite where they are the same."""
-    error = float(np.mean((np.asarray(first, np.float64) - second) ** 2))
-    return float("inf") if error == 0 else -10 * float(np.log10(error))
 
 
 def fewest_good(steps: tuple[int, ...], scores: tuple[float, ...], tolerated: float) -> int:

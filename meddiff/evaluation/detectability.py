@@ -19,6 +19,7 @@ from scipy.stats import norm
 from meddiff.case import Plane
 from meddiff.conditions.measure import head_mask
 from meddiff.evaluation.features import crop, kinds, lesion_box, matched
+from meddiff.evaluation.figures import known_mean
 from meddiff.evaluation.material import Material, Pictures, Progress
 from meddiff.evaluation.records import Figure, Part
 from meddiff.statistics import bootstrap_mean
@@ -275,18 +276,14 @@ def index_figures(
                 value=float(values.mean()),
                 low=low,
                 high=high,
-                real=_mean(real),
-                baseline=_mean(none),
+                real=known_mean(real),
+                baseline=known_mean(none),
                 baseline_name="same outline on the twin, no lesion",
                 count=len(values),
                 note=f"Contrast to noise over a ring, weighed by size, over that of real val lesions of the type; capped at {CAP:g} a case.",
             )
         )
     return figures
-
-
-def _mean(values: np.ndarray) -> float | None:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
 def observer_figures(material: Material) -> list[Figure]:

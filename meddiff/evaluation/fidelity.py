@@ -9,7 +9,7 @@ patients, and would seem nearer to `val` than any new patient can be.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -55,7 +55,7 @@ BIASED = "Biased upwards by few cases: read it beside the floor of the same numb
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    """Peak signal to noise in dB of pictures [H, W] in [0, 1]; infinite where they agree."""
+    """Peak signal to noise in dB of pictures [..., H, W] in [0, 1], over all of them; infinite where they agree."""
     error = float(np.mean((one.astype(float) - other) ** 2))
     return float("inf") if error == 0 else -10 * float(np.log10(error))
 
@@ -164,13 +164,8 @@ def sets_of(material: Material) -> Sets:
     floor = material.train.take(picks)
     rest = material.train.take(np.setdiff1d(np.arange(len(material.train)), picks))
     fitted = rest.take(matched(like, kinds(rest), FITTED if material.quick else len(rest), seed + 1))
-    soft, noise = (with_pixels(floor, pixels) for pixels in (blurred(floor.pixels), noisy(floor.pixels, seed)))
+    soft, noise = (replace(floor, pixels=pixels) for pixels in (blurred(floor.pixels), noisy(floor.pixels, seed)))
     return Sets(fitted, material.val, made, floor, soft, noise)
-
-
-def with_pixels(pictures: Pictures, pixels: np.ndarray) -> Pictures:
-    """The same lesions on other pixels."""
-    return Pictures(pixels, pictures.outlines, pictures.types, pictures.planes, pictures.findings, pictures.spacing_mm)
 
 
 @dataclass(frozen=True)

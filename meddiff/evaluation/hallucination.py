@@ -8,6 +8,7 @@ In series: a lesion that changes faster than its disease can.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -21,12 +22,14 @@ from meddiff.conditions.measure import head_mask, largest_piece
 from meddiff.conditions.place import box
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.diffusion.autoencoder import PatchAutoencoder
+from meddiff.evaluation.features import head_or_all
 from meddiff.evaluation.figures import DRAWS, mean_figure, share_figure
-from meddiff.evaluation.judged import NEAR, elsewhere, judged
+from meddiff.evaluation.judged import LEAST_MM2, NEAR, elsewhere, judged
 from meddiff.evaluation.keep import kept_arrays, kept_json, name_of
 from meddiff.evaluation.material import Material, Pictures, Progress
 from meddiff.evaluation.plates import sealed, write_plate
 from meddiff.evaluation.records import Curve, Figure, Line, Part, Plate
+from meddiff.statistics import placements
 from meddiff.synthesis.series import SeriesReport, make_series, plan_of
 
 KEEPS = 0.95  # of real val slices are within a score's threshold
@@ -69,7 +72,7 @@ def warped(picture: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> 
 
 def halves_swapped(picture: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Cut through the middle of the head, left half on the right and right half on the left, each as it was."""
-    around = box(_head(picture))
+    around = box(head_or_all(picture))
     middle, half = around.left + around.width // 2, around.width // 2
     mixed = picture.copy()
     left, right = picture[:, middle - half : middle], picture[:, middle : middle + half]
@@ -91,7 +94,7 @@ def blurred_patch(picture: np.ndarray, other: np.ndarray, rng: np.random.Generat
 
 def skull_missing(picture: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A bite out of the head, 34 pixels in radius, filled with the air beside it."""
-    head = _head(picture)
+    head = head_or_all(picture)
     border = np.argwhere(head & ~ndimage.binary_erosion(head, border_value=1))
     row, column = border[rng.integers(len(border))]
     air = rng.permuted(picture[~head]) if (~head).any() else np.zeros(1, picture.dtype)
@@ -120,11 +123,6 @@ def broken(pictures: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(np.stack(made), 0, 1).astype(np.float32), np.arange(len(pictures)) % len(ways)
 
 
-def _head(picture: np.ndarray) -> np.ndarray:
-    head = head_mask(picture)
-    return head if head.any() else np.ones(picture.shape, bool)
-
-
 def _disc(shape: tuple[int, ...], row: float, column: float, radius: float) -> np.ndarray:
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     return (rows - row) ** 2 + (columns - column) ** 2 < radius**2
@@ -132,7 +130,7 @@ def _disc(shape: tuple[int, ...], row: float, column: float, radius: float) -> n
 
 def _piece(picture: np.ndarray, rng: np.random.Generator, radius: float) -> np.ndarray:
     """A disc whose centre lies well inside the head."""
-    head = _head(picture)
+    head = head_or_all(picture)
     deep = ndimage.distance_transform_edt(head)
     inside = np.argwhere(deep >= min(radius, 0.9 * deep.max()))
     row, column = inside[rng.integers(len(inside))]
@@ -285,11 +283,8 @@ def threshold_of(real: np.ndarray) -> float:
 
 def area_under(real: np.ndarray, bad: np.ndarray) -> float:
     """ROC AUC: share of pairs in which the bad picture scores higher, a tie is one half (Mann & Whitney, 1947); NaN left out."""
-    real, bad = np.sort(real[~np.isnan(real)]), bad[~np.isnan(bad)]
-    if not len(real) or not len(bad):
-        return float("nan")
-    below, upto = (np.searchsorted(real, bad, side) for side in ("left", "right"))
-    return float((below + upto).mean() / 2 / len(real))
+    real, bad = real[~np.isnan(real)], bad[~np.isnan(bad)]
+    return float(placements(bad, real)[0].mean()) if len(real) and len(bad) else float("nan")
 
 
 def auc_interval(real: np.ndarray, bad: np.ndarray, seed: int = 0) -> tuple[float, float]:
@@ -360,7 +355,7 @@ def _lesion_figures(material: Material) -> list[Figure]:
 
     made, real = pieces(material.made), pieces(material.val)
     shown = material.made
-    twins = Pictures(material.twins, shown.outlines, shown.types, shown.planes, shown.findings, spacing)
+    twins = replace(shown, pixels=material.twins)
     marks = judged(twins, material.finder, folder).masks
     left = np.array([_left(mask, outline, spacing) for mask, outline in zip(marks, shown.outlines, strict=True)], float)
     return [
@@ -382,7 +377,7 @@ def _lesion_figures(material: Material) -> list[Figure]:
 
 def _left(mask: np.ndarray, outline: np.ndarray, spacing_mm: float) -> bool:
     near = mask & ndimage.binary_dilation(outline, iterations=NEAR)
-    return bool(largest_piece(near).sum() * spacing_mm**2 >= 10)
+    return bool(largest_piece(near).sum() * spacing_mm**2 >= LEAST_MM2)
 
 
 def anatomy_figures(scores: Mapping[str, Mapping[str, np.ndarray]], ways: np.ndarray) -> list[Figure]:

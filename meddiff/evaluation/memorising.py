@@ -18,17 +18,16 @@ import hashlib
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.numpy import load_file, save_file
 from scipy.ndimage import gaussian_filter, rotate, shift, zoom
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from meddiff.case import Request
 from meddiff.conditions.clinical import clinical_vector
 from meddiff.conditions.prompt import write_sentence
 from meddiff.conditions.tensors import Conditions
@@ -37,14 +36,16 @@ from meddiff.diffusion.flow import direction, mix
 from meddiff.diffusion.precision import Denoise
 from meddiff.evaluation.distances import NEIGHBOURS, Manifolds, coverage_of_equals, manifolds
 from meddiff.evaluation.features import Frame, Space, finder_space, kinds, matched
+from meddiff.evaluation.figures import share_figure
+from meddiff.evaluation.keep import kept_arrays
 from meddiff.evaluation.material import Material, Pictures, Progress
+from meddiff.evaluation.plates import sealed
 from meddiff.evaluation.records import Better, Figure, Part, Plate
 from meddiff.exchange.atomic import write_atomic
 from meddiff.marking.seal import SealedImage, require_sealed
 from meddiff.statistics import bootstrap_mean, roc_area, wilson
 from meddiff.synthesis.finder import LesionFinder
 from meddiff.synthesis.neighbours import Neighbours
-from meddiff.synthesis.studio import Made
 
 PART = "memorising"
 THUMB = 64  # side of a thumbnail in pixels, 4 of the picture's each
@@ -426,17 +427,12 @@ def attack_by_distance(
         "train": -nearest_made(from_train.T[members], _as_often(own, len(members), from_train.shape[0], material.seed)),
         "val": -nearest_made(from_val.T, own),
     }
-    area, low, high = roc_area(score["train"], score["val"])
-    return Figure(
-        key=f"{PART}.attack_distance.{key}",
-        name=f"Membership inference by distance to the nearest made picture, {SPACES[key]}: area",
-        value=area,
-        low=low,
-        high=high,
-        real=0.5,
-        count=len(score["train"]) + len(score["val"]),
-        better="less",
-        note="0.5 is no leak. A slice's own picture does not count; a picture for another slice of its patient does, and draws the area below 0.5.",
+    return _attack(
+        f"distance.{key}",
+        f"by distance to the nearest made picture, {SPACES[key]}",
+        score["train"],
+        score["val"],
+        "0.5 is no leak. A slice's own picture does not count; a picture for another slice of its patient does, and draws the area below 0.5.",
     )
 
 
@@ -475,18 +471,13 @@ def attacks_by_asking(material: Material, space: Space, frame: Frame) -> list[Fi
     figures = []
     for key, words in SPACES.items():
         members, outsiders = apart[key]
-        area, low, high = roc_area(-members, -outsiders)
         figures.append(
-            Figure(
-                key=f"{PART}.attack_asking.{key}",
-                name=f"Membership inference by asking for a slice's caption and outline, {words}: area",
-                value=area,
-                low=low,
-                high=high,
-                real=0.5,
-                count=len(members) + len(outsiders),
-                better="less",
-                note="0.5 is no leak: how near a slice lies to the picture made for its own caption and outline.",
+            _attack(
+                f"asking.{key}",
+                f"by asking for a slice's caption and outline, {words}",
+                -members,
+                -outsiders,
+                "0.5 is no leak: how near a slice lies to the picture made for its own caption and outline.",
             )
         )
     return figures
@@ -501,17 +492,28 @@ def attack_by_loss(material: Material) -> Figure:
     losses = {
         name: losses_of(material, slices, name) for name, slices in (("members", members), ("outsiders", outsiders))
     }
-    area, low, high = roc_area(-losses["members"], -losses["outsiders"])
+    return _attack(
+        "loss",
+        "by the denoiser's loss",
+        -losses["members"],
+        -losses["outsiders"],
+        f"0.5 is no leak. The attacker has the weights, the caption and the outline; times {', '.join(f'{t:g}' for t in TIMES)}, one noise for all.",
+    )
+
+
+def _attack(key: str, words: str, members: np.ndarray, outsiders: np.ndarray, note: str) -> Figure:
+    """How well scores tell slices that were trained on from others: the area, 0.5 where they do not."""
+    area, low, high = roc_area(members, outsiders)
     return Figure(
-        key=f"{PART}.attack_loss",
-        name="Membership inference by the denoiser's loss: area",
+        key=f"{PART}.attack_{key}",
+        name=f"Membership inference {words}: area",
         value=area,
         low=low,
         high=high,
         real=0.5,
-        count=2 * count,
+        count=len(members) + len(outsiders),
         better="less",
-        note=f"0.5 is no leak. The attacker has the weights, the caption and the outline; times {', '.join(f'{t:g}' for t in TIMES)}, one noise for all.",
+        note=note,
     )
 
 
@@ -524,11 +526,12 @@ def losses_of(material: Material, slices: Pictures, name: str, lot: int = 16) ->
         told = hashlib.sha256(f"{pack.info.sha256} {material.studio.precision} {TIMES} {material.seed}".encode())
         told.update(part.pixels.tobytes() + np.packbits(part.outlines).tobytes())
         path = material.folder / PART / f"loss-{name}-{told.hexdigest()[:24]}.safetensors"
-        if not path.exists():
-            kept = {"loss": _losses(material, part)}
-            write_atomic(path, lambda temporary, kept=kept: save_file(kept, temporary))  # type: ignore[misc]
-        found.append(load_file(path)["loss"])
+        found.append(kept_arrays(path, partial(_kept_losses, material, part))["loss"])
     return np.concatenate(found)
+
+
+def _kept_losses(material: Material, slices: Pictures) -> dict[str, np.ndarray]:
+    return {"loss": _losses(material, slices)}
 
 
 @torch.inference_mode()
@@ -596,18 +599,8 @@ def caught_by(index: Neighbours, finder: LesionFinder, pixels: np.ndarray) -> np
 
 
 def _share(key: str, name: str, hits: np.ndarray, real: np.ndarray | None, better: Better) -> Figure:
-    low, high = wilson(float(hits.sum()), len(hits))
-    return Figure(
-        key=f"{PART}.{key}",
-        name=name,
-        value=float(hits.mean()),
-        low=low,
-        high=high,
-        real=None if real is None else float(real.mean()),
-        count=len(hits),
-        better=better,
-        note="" if real is None else "Beside it: the share of real val slices that the same threshold rejects.",
-    )
+    note = "" if real is None else "Beside it: the share of real val slices that the same threshold rejects."
+    return share_figure(f"{PART}.{key}", name, hits, real=real, better=better, note=note)
 
 
 # ---------------------------------------------------------------- near-copies, shown
@@ -619,7 +612,13 @@ def near_copies(material: Material, distances: np.ndarray) -> tuple[Plate | None
     if not len(made):
         return None, ()
     order = np.argsort(distances.min(1))[: min(SHOWN, len(made))]
-    pairs = [(_sealed(material, int(i)), material.train.pixels[distances[i].argmin()]) for i in order]
+    pairs = [
+        (
+            sealed(material.studio, material.requests[i], made.pixels[i], made.outlines[i]),
+            material.train.pixels[distances[i].argmin()],
+        )
+        for i in order
+    ]
     file = f"{PART}-nearest.png"
     write_pairs(material.folder / file, pairs)
     told = ", ".join(f"{1 - distances[i].min():.2f}" for i in order)
@@ -634,15 +633,6 @@ def near_copies(material: Material, distances: np.ndarray) -> tuple[Plate | None
         f"Near-copy: request {material.requests[i].digest()[:12]}, seed {material.requests[i].seed}." for i in copied
     )
     return plate, remarks or ("No made picture lies nearer to a training slice than the check's threshold.",)
-
-
-def _sealed(material: Material, number: int) -> SealedImage:
-    """A made picture as one that may be shown."""
-    request: Request = material.requests[number]
-    pixels, twin, outline = material.made.pixels[number], material.twins[number], material.made.outlines[number]
-    made = Made(pixels, twin, pixels / np.float32(255), twin / np.float32(255), 0)
-    verdict = material.studio.verdict(request, made, outline)
-    return material.studio.sealed(request, made, verdict, outline, None, 1).image
 
 
 def write_pairs(path: Path, pairs: Sequence[tuple[SealedImage, np.ndarray]], columns: int = 2) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,12 +54,11 @@ def overlay(picture: np.ndarray, heat: np.ndarray, strength: float = 0.6) -> np.
     return np.rint(picture[..., None] * (1 - share) + HOT * share).astype(np.uint8)
 
 
-def write_plate(
-    path: Path,
+def plate_png(
     rows: Sequence[Sequence[SealedImage]],
     over: Sequence[Sequence[np.ndarray | None]] | None = None,
-) -> Path:
-    """Writes rows of sealed pictures as one PNG.
+) -> bytes:
+    """Rows of sealed pictures as one PNG.
 
     Args:
         over: maps [H, W] to lay over them, in the same rows; None: nothing.
@@ -71,9 +71,20 @@ def write_plate(
         [_tile(require_sealed(image), heat) for image, heat in zip(row, heats, strict=True)]
         for row, heats in zip(rows, told, strict=True)
     ]
-    image, text = Image.fromarray(_grid(tiles)), PngInfo()
+    held, text = io.BytesIO(), PngInfo()
     text.add_text("Comment", SYNTHETIC_NOTICE)
-    return write_atomic(path, lambda temporary: image.save(temporary, format="PNG", pnginfo=text, optimize=True))
+    Image.fromarray(_grid(tiles)).save(held, format="PNG", pnginfo=text, optimize=True)
+    return held.getvalue()
+
+
+def write_plate(
+    path: Path,
+    rows: Sequence[Sequence[SealedImage]],
+    over: Sequence[Sequence[np.ndarray | None]] | None = None,
+) -> Path:
+    """Writes `plate_png` of the same arguments. Raises MedDiffError as it does."""
+    data = plate_png(rows, over)
+    return write_atomic(path, lambda temporary: temporary.write_bytes(data))
 
 
 def _tile(image: SealedImage, heat: np.ndarray | None) -> np.ndarray:

@@ -7,7 +7,6 @@ what `card` takes from it.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import platform
 import time
@@ -24,7 +23,7 @@ from pydantic import ValidationError
 from meddiff import __version__
 from meddiff.case import MaskSpec, MedDiffError, Record, Request
 from meddiff.conditions.prompt import write_sentence
-from meddiff.evaluation.keep import kept_arrays
+from meddiff.evaluation.keep import kept_arrays, name_of
 from meddiff.evaluation.material import Material, Pictures, Progress
 from meddiff.evaluation.records import RESULT, Evaluation, Part
 from meddiff.exchange.atomic import write_atomic
@@ -56,16 +55,11 @@ class Which(Record):
     pack_sha256: str
     precision: str
     quick: bool
-    val: str  # hash of the real slices' pixels
+    val: str  # name of the real slices (`keep.name_of`)
     train: str
     asked: int
     extra: int
     code: str
-
-
-def hash_of(pictures: Pictures) -> str:
-    """A short hash of pixels and outlines."""
-    return hashlib.sha256(pictures.pixels.tobytes() + np.packbits(pictures.outlines).tobytes()).hexdigest()[:16]
 
 
 def prepare(
@@ -90,7 +84,7 @@ def prepare(
     picks = np.linspace(0, len(val) - 1, min(many, len(val))).round().astype(int)
     others = np.linspace(0, len(train) - 1, min(extra, len(train))).round().astype(int)
     which = Which(
-        pack_sha256=pack.info.sha256, precision=studio.precision, quick=quick, val=hash_of(val), train=hash_of(train),
+        pack_sha256=pack.info.sha256, precision=studio.precision, quick=quick, val=name_of(val), train=name_of(train),
         asked=len(picks), extra=len(others), code=__version__,
     )  # fmt: skip
     _claim(folder, which)

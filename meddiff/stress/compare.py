@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 from scipy import fft
-from scipy.stats import norm, rankdata
+from scipy.stats import norm
 
 from meddiff.case import Record
-from meddiff.statistics import holm
+from meddiff.statistics import holm, placements
 from meddiff.stress.intervals import Estimate, by_block, ratio
 from meddiff.stress.reads import Reads
 
@@ -123,11 +123,10 @@ def delong(
     """
     of_positives, of_negatives, areas = [], [], []
     for positive, negative in scores:
-        m, n = len(positive), len(negative)
-        ranks = rankdata(np.concatenate([positive, negative]))
-        of_positives.append((ranks[:m] - rankdata(positive)) / n)
-        of_negatives.append(1 - (ranks[m:] - rankdata(negative)) / m)
-        areas.append(of_positives[-1].mean())
+        each_positive, each_negative = placements(positive, negative)
+        of_positives.append(each_positive)
+        of_negatives.append(each_negative)
+        areas.append(each_positive.mean())
     v10, v01, auc = np.array(of_positives), np.array(of_negatives), np.array(areas)
     m, n = v10.shape[1], v01.shape[1]
     if place is None:

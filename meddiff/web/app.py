@@ -108,7 +108,7 @@ def build(models: Models, files: Path, whose: Callable[[gr.Request], str] | None
             with gr.Tab("Stress") as stress_tab:
                 open_lab, looked_at, lab_opened = stress.build(models, files)
             with gr.Tab("Evaluate") as evaluate_tab:
-                show_figures, chosen, figures_shown = evaluate.build(models, files)
+                show_figures, chosen, figures_shown = evaluate.build(models)
             with gr.Tab("Verify"):
                 verify.build(files)
             with gr.Tab("About"):

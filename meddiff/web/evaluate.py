@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import re
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +38,8 @@ CSS = """
 """
 
 
-def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
-    """Places the tab and wires it; returns the handler, inputs and outputs that fill it.
-
-    Args:
-        files: folder for pictures of this app.
-    """
+def build(models: Models) -> tuple[Any, list[Any], list[Any]]:
+    """Places the tab and wires it; returns the handler, inputs and outputs that fill it."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=7, min_width=320), gr.Column(elem_classes="md-card"):
             gr.HTML("<h2>How good is this pack?</h2>")
@@ -75,7 +69,7 @@ def build(models: Models, files: Path) -> tuple[Any, list[Any], list[Any]]:
 
     def listen(name: str, words: str, number: float | None) -> str:
         try:
-            return heard_in(models, files, name, words, int(number or 0))
+            return heard_in(models, name, words, int(number or 0))
         except MedDiffError as error:
             warn(str(error))
             return alert(str(error))
@@ -124,7 +118,7 @@ def _part(part: Part, folder: Path) -> str:
         for curve in part.curves
     )
     plates = "".join(
-        f'<figure><img src="{_data(folder / plate.file)}" alt="{html.escape(plate.caption)}"><figcaption>{html.escape(plate.caption)}</figcaption></figure>'
+        f'<figure><img src="{_data((folder / plate.file).read_bytes())}" alt="{html.escape(plate.caption)}"><figcaption>{html.escape(plate.caption)}</figcaption></figure>'
         for plate in part.plates
         if plate.synthetic and (folder / plate.file).is_file()
     )
@@ -155,11 +149,11 @@ def _row(figure: Figure) -> str:
     )
 
 
-def _data(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+def _data(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
-def heard_in(models: Models, files: Path, pack: str, sentence: str, seed: int) -> str:
+def heard_in(models: Models, pack: str, sentence: str, seed: int) -> str:
     """A case from nothing and a map of each of its words, as HTML; every picture is sealed.
 
     Raises:
@@ -170,7 +164,7 @@ def heard_in(models: Models, files: Path, pack: str, sentence: str, seed: int) -
     studio = models.studio(pack, DEFAULT[1])
     first_use.load_explaining()
     from meddiff.evaluation.explain import token_maps, word_maps, words_of
-    from meddiff.evaluation.plates import sealed, write_plate
+    from meddiff.evaluation.plates import plate_png, sealed
 
     info = studio.load().info
     request = studio.complete(
@@ -181,8 +175,6 @@ def heard_in(models: Models, files: Path, pack: str, sentence: str, seed: int) -
     tiles = [("The picture", None), *word_maps(tokens, words_of(request)).items()]
     told = []
     for name, heat in tiles:
-        path = write_plate(files / "heard" / f"{uuid.uuid4().hex}.png", [[image]], [[heat]])
-        words = html.escape(re.sub("_", " ", name))
-        told.append(f'<figure><img src="{_data(path)}" alt="{words}"><figcaption>{words}</figcaption></figure>')
-        path.unlink()
+        words, shown = html.escape(name.replace("_", " ")), _data(plate_png([[image]], [[heat]]))
+        told.append(f'<figure><img src="{shown}" alt="{words}"><figcaption>{words}</figcaption></figure>')
     return f'<div class="md-heard">{"".join(told)}</div>'

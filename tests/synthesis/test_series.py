@@ -18,7 +18,6 @@ from meddiff.synthesis.series import (
     make_series,
     plan_of,
 )
-from meddiff.synthesis.studio import Studio
 
 SENTENCE = "Axial T1 post-contrast, left frontal glioblastoma, 24 mm"
 DAYS = (0, 60, 120)
@@ -33,15 +32,8 @@ def planned(days=DAYS, law: str = "gompertz", **options) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory, tiny_packs):
-    from meddiff.settings import settings
-
-    patch = pytest.MonkeyPatch()
-    patch.setenv("MEDDIFF_CHECKPOINTS", str(tiny_packs))
-    settings.cache_clear()
-    yield Studio("brain-t1gd", "fp32")
-    patch.undo()
-    settings.cache_clear()
+def studio(tiny_studio):
+    return tiny_studio
 
 
 @pytest.fixture(scope="module")

@@ -68,11 +68,11 @@ def test_figures_aims_curves_and_made_pictures_are_shown(pack):
 
 def test_every_word_of_a_sentence_has_a_map_over_the_sealed_picture(pack, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "DEFAULT", ("brain-t1gd", "fp32"))  # the random pack ships no INT8 network
-    shown = evaluate.heard_in(Models(), tmp_path, "brain-t1gd", "Axial T1 post-contrast, left frontal glioma, 30 mm", 3)
+    shown = evaluate.heard_in(Models(), "brain-t1gd", "Axial T1 post-contrast, left frontal glioma, 30 mm", 3)
     words = re.findall(r"<figcaption>(.*?)</figcaption>", shown)
     assert words[0] == "The picture" and {"type: glioma", "side: left", "size: 30 mm"} <= set(words)
     pictures = re.findall(r"base64,([A-Za-z0-9+/=]+)", shown)
     assert len(set(pictures)) == len(words) and all(b"SYNTHETIC" in base64.b64decode(p).upper() for p in pictures)
-    assert not list((tmp_path / "heard").iterdir())
+    assert not list(tmp_path.rglob("*.png"))  # nothing is left behind
     with pytest.raises(MedDiffError):
-        evaluate.heard_in(Models(), tmp_path, "brain-t1gd", "a walk in the park", 3)
+        evaluate.heard_in(Models(), "brain-t1gd", "a walk in the park", 3)
