@@ -31,17 +31,17 @@ from meddiff.synthesis.finder import LesionFinder
 from meddiff.synthesis.neighbours import Neighbours
 from meddiff.synthesis.studio import Studio
 
-PARTS = {
-    "fidelity": "Fidelity: are the pictures like real ones?",
-    "detectability": "Detectability: does a lesion stand out as real ones do?",
-    "adherence": "Adherence: is it what was asked for?",
-    "memorising": "Diversity and memorising: is it new?",
-    "hallucination": "Hallucination: is there what nobody asked for?",
-    "fairness": "Fairness: is it as good for everyone?",
-    "explain": "Explaining: which word looks where?",
-    "usefulness": "Usefulness: can a network learn from it?",
-    "cost": "Cost: seconds, memory, size, energy",
-}
+PARTS = (
+    "fidelity",
+    "detectability",
+    "adherence",
+    "memorising",
+    "hallucination",
+    "fairness",
+    "explain",
+    "usefulness",
+    "cost",
+)
 SEED = 20_000  # of the first picture for `val`, one more for each
 EXTRA_SEED = 60_000  # of the first picture for `train`
 COUNTS = {True: (96, 120), False: (306, 600)}  # pictures for `val` and for `train` requests: quick, full
@@ -107,7 +107,7 @@ def prepare(
     )
 
 
-def run(material: Material, progress: Progress, parts: Sequence[str] = tuple(PARTS), command: str = "") -> Evaluation:
+def run(material: Material, progress: Progress, parts: Sequence[str] = PARTS, command: str = "") -> Evaluation:
     """Runs the parts that are not done yet, and writes `evaluation.json` after each.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +24,18 @@ NONE_YET = "This pack has not been measured. Whoever has the real slices runs: p
 OTHER_WEIGHTS = "These figures are of other weights than the pack now has: measure it again."
 SENTENCE = "Axial T1 post-contrast, ring-enhancing left frontal glioma, 35 mm, irregular margin"
 CSS = """
-.md-evaluation h3 { font-size: 1rem; font-weight: 650; margin: 22px 0 6px; }
+.md-evaluation > details { margin-top: 10px; border-top: 1px solid var(--border-color-primary); padding-top: 10px; }
+.md-evaluation > details > summary { font-size: 1rem; font-weight: 650; }
 .md-evaluation .table { overflow-x: auto; contain: inline-size; }
 .md-evaluation table { width: 100%; font-size: .88rem; border-collapse: collapse; }
+.md-evaluation :is(table, thead, tbody, tr) { border: 0 !important; }
 .md-evaluation :is(th, td) { text-align: left; vertical-align: top; padding: 4px 10px 4px 0; border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; }
-.md-evaluation td.n, .md-evaluation th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.md-evaluation td.n, .md-evaluation th.n { text-align: right !important; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .md-evaluation .met { color: #1f7d53; } .md-evaluation .not { color: #b23a30; } .dark .md-evaluation .met { color: #7fd6ab; } .dark .md-evaluation .not { color: #ff9d92; }
 .md-evaluation .soft, .md-evaluation figcaption { font-size: .86rem; color: var(--body-text-color-subdued); overflow-wrap: anywhere; }
 .md-evaluation .drawings { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); gap: 14px; margin-top: 10px; }
 .md-evaluation figure { margin: 0; min-width: 0; } .md-evaluation svg, .md-evaluation img { display: block; width: 100%; max-width: 760px; height: auto; }
-.md-evaluation details { margin-top: 6px; font-size: .86rem; } .md-evaluation summary { cursor: pointer; }
+.md-evaluation details details { margin-top: 6px; font-size: .86rem; } .md-evaluation summary { cursor: pointer; }
 .md-heard { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(200px, 100%), 1fr)); gap: 8px; } .md-heard figure { margin: 0; background: #0b0f13; padding: 6px; border-radius: 8px; }
 .md-heard img { display: block; width: 100%; height: auto; } .md-heard figcaption { color: #dbe5ec; font-size: .84rem; text-align: center; overflow-wrap: anywhere; }
 """
@@ -94,7 +97,7 @@ def page_of(name: str) -> str:
         return note(NONE_YET)
     evaluation = read_evaluation(kept)
     warning = "" if evaluation.pack_sha256 == read_info(folder).sha256 else alert(OTHER_WEIGHTS)
-    return f'<div class="md-evaluation">{warning}{_head(evaluation)}{"".join(_part(part, kept) for part in evaluation.parts)}</div>'
+    return f'<div class="md-evaluation">{warning}{_head(evaluation)}{_aims(evaluation)}{"".join(_part(part, kept) for part in evaluation.parts)}</div>'
 
 
 def _head(evaluation: Evaluation) -> str:
@@ -108,10 +111,21 @@ def _head(evaluation: Evaluation) -> str:
     )
 
 
+def _table(figures: Iterable[Figure]) -> str:
+    return (
+        '<div class="table"><table><thead><tr><th>Measure</th><th class="n">Measured</th><th class="n">95% interval</th><th class="n">Real</th>'
+        f'<th class="n">Baseline</th><th>Aim</th></tr></thead><tbody>{"".join(map(_row, figures))}</tbody></table></div>'
+    )
+
+
+def _aims(evaluation: Evaluation) -> str:
+    """What was aimed at, before all that was measured."""
+    return _table(figure for part in evaluation.parts for figure in part.figures if figure.met is not None)
+
+
 def _part(part: Part, folder: Path) -> str:
     from meddiff.evaluation.plots import curve_plot
 
-    rows = "".join(_row(figure) for figure in part.figures)
     notes = "".join(f"<li><b>{html.escape(f.name)}</b>: {html.escape(f.note)}</li>" for f in part.figures if f.note)
     drawings = "".join(
         f"<figure>{curve_plot(curve)}<figcaption>{html.escape(curve.name)}. {html.escape(curve.note)}</figcaption></figure>"
@@ -124,13 +138,13 @@ def _part(part: Part, folder: Path) -> str:
     )
     remarks = "".join(f'<p class="soft">{html.escape(remark)}</p>' for remark in part.remarks)
     return (
-        f"<h3>{html.escape(part.title)}</h3>"
-        '<div class="table"><table><thead><tr><th>Measure</th><th class="n">Measured</th><th class="n">95% interval</th><th class="n">Real</th>'
-        f'<th class="n">Baseline</th><th>Aim</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        f"<details><summary>{html.escape(part.title)}</summary>"
+        + _table(part.figures)
         + (f"<details><summary>How to read these figures</summary><ul>{notes}</ul></details>" if notes else "")
         + (f'<div class="drawings">{drawings}</div>' if drawings else "")
         + plates
         + remarks
+        + "</details>"
     )
 
 
@@ -172,7 +186,9 @@ def heard_in(models: Models, pack: str, sentence: str, seed: int) -> str:
     )
     picture, tokens = token_maps(studio, request)
     image = sealed(studio, request, picture, request.mask.to_array() if request.mask else None)
-    tiles = [("The picture", None), *word_maps(tokens, words_of(request)).items()]
+    maps = word_maps(tokens, words_of(request))
+    # What every place hears alike says nothing, and would colour all of the picture.
+    tiles = [("The picture", None), *((name, heat - heat.min()) for name, heat in maps.items())]
     told = []
     for name, heat in tiles:
         words, shown = html.escape(name.replace("_", " ")), _data(plate_png([[image]], [[heat]]))

@@ -56,7 +56,8 @@ def test_figures_aims_curves_and_made_pictures_are_shown(pack):
     (kept / "evaluation.json").write_text(evaluation_of(read_info(pack).sha256).model_dump_json())
     page = evaluate.page_of("brain-t1gd")
     assert "1 of 2 aims met" in page and "outline &lt;asked&gt;" in page and "0.65 to 0.77" in page
-    assert page.count(">met<") == 1 and page.count(">missed<") == 1 and "how to read it" in page and "<svg" in page
+    # Each stands among the aims and in its part.
+    assert page.count(">met<") == 2 and page.count(">missed<") == 2 and "how to read it" in page and "<svg" in page
     assert base64.b64encode(b"made.png").decode() in page and base64.b64encode(b"real.png").decode() not in page
     assert "other weights" not in page
     (kept / "evaluation.json").write_text(evaluation_of("0" * 64).model_dump_json())
