@@ -32,6 +32,7 @@ RECIPES = {
     "neighbours": "the training slices as the check knows them, to tell a copy",
     "denoiser": "the denoiser",
     "distillation": "the denoiser learns to follow its request as hard as it is told, in one pass",
+    "adversarial": "the denoiser learns to answer with one sharp picture, against a critic",
     "portable": "the training set in one small file, for a machine that is lent",
     "adapter": "low-rank adapters for a small new set",
     "prior": "the atlas of heads that a picture from nothing starts from",

@@ -5,9 +5,13 @@ x_t = (1 - t) x_0 + t n, and the network predicts v = n - x_0 (Liu et al., *Flow
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
-from diffusers import DPMSolverMultistepScheduler
+from diffusers import DPMSolverMultistepScheduler, FlowMatchLCMScheduler
 from torch import Tensor
+
+Sampler: TypeAlias = DPMSolverMultistepScheduler | FlowMatchLCMScheduler
 
 
 def solver(shift: float) -> DPMSolverMultistepScheduler:
@@ -24,10 +28,27 @@ def solver(shift: float) -> DPMSolverMultistepScheduler:
     )
 
 
-def path(scheduler: DPMSolverMultistepScheduler, steps: int, begin: float = 1.0) -> DPMSolverMultistepScheduler:
+def renoise(shift: float) -> FlowMatchLCMScheduler:
+    """Few passes, each a whole picture that is lost in fresh noise before the next: for a denoiser of `training.adversarial`.
+
+    Luo et al., *Latent Consistency Models*, 2023, multistep sampling, on the straight path.
+    """
+    return FlowMatchLCMScheduler(shift=shift)
+
+
+def times(steps: int, shift: float) -> list[float]:
+    """The times of `steps` passes from 1 on, and 0 at the end, [steps + 1], shifted towards noise as `solver` says."""
+    even = [1 - step / steps for step in range(steps + 1)]
+    return [shift * t / (1 + (shift - 1) * t) for t in even]
+
+
+def path(scheduler: Sampler, steps: int, begin: float = 1.0) -> Sampler:
     """A fresh solver with `steps` steps from the time `begin` to the picture; `scheduler` itself is not changed."""
-    fresh = DPMSolverMultistepScheduler.from_config(scheduler.config)
-    fresh.set_timesteps(steps)
+    fresh = type(scheduler).from_config(scheduler.config)
+    if isinstance(fresh, FlowMatchLCMScheduler):
+        fresh.set_timesteps(sigmas=times(steps, 1.0)[:-1])  # shifted there; its own last time would be nearly 0
+    else:
+        fresh.set_timesteps(steps)
     fresh.sigmas = fresh.sigmas * begin
     fresh.set_begin_index(0)  # steps are counted, not looked up
     return fresh

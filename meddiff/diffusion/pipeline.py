@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler, UNet2DConditionModel
+from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch import Tensor
 
 from meddiff.case import Plane
@@ -21,7 +21,7 @@ from meddiff.diffusion.denoiser import (
     takes_guidance,
     with_guidance,
 )
-from meddiff.diffusion.flow import direction, mix, path
+from meddiff.diffusion.flow import Sampler, direction, mix, path
 from meddiff.diffusion.precision import Denoise, torch_denoise
 from meddiff.diffusion.prior import HeadPrior
 
@@ -43,7 +43,7 @@ class MedDiffPipeline(DiffusionPipeline):
         self,
         vae: PatchAutoencoder,
         unet: UNet2DConditionModel,
-        scheduler: DPMSolverMultistepScheduler,
+        scheduler: Sampler,
         text_encoder: torch.nn.Module,
         tokenizer: object,
         resampler: Resampler,
@@ -147,7 +147,7 @@ def head_latents(prior: HeadPrior, vae: PatchAutoencoder, plane: Plane, mask: Te
 @torch.inference_mode()
 def sample_latents(
     denoise: Denoise,
-    scheduler: DPMSolverMultistepScheduler,
+    scheduler: Sampler,
     asked: Conditions,
     seed: int,
     steps: int,
@@ -204,7 +204,7 @@ def sample_latents(
         out = denoise(torch.cat([x.expand(len(both), -1, -1, -1), fixed], 1), t * 1000, context, clinical)
         if not alone:
             out = out[1:] + guidance * (out[:1] - out[1:])
-        x = solver.step(direction(x, out, t), tick, x, return_dict=False)[0]
+        x = solver.step(direction(x, out, t), tick, x, generator=generator, return_dict=False)[0]
         if progress:
             progress(step + 1)
     return x if known is None else torch.where(cells > 0, x, known)

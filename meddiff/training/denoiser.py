@@ -36,7 +36,7 @@ from meddiff.case import MedDiffError, Plane
 from meddiff.conditions.tensors import Conditions, edit_cells
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.denoiser import build_denoiser, fixed_channels, takes_guidance, with_guidance
-from meddiff.diffusion.flow import direction, logit_normal, mix, solver
+from meddiff.diffusion.flow import Sampler, direction, logit_normal, mix, solver
 from meddiff.diffusion.pipeline import head_latents, sample_latents
 from meddiff.diffusion.precision import torch_denoise
 from meddiff.diffusion.prior import HeadPrior
@@ -80,6 +80,10 @@ class Batch:
     head: Tensor | None = None  # [B, 16, h, w] latents of the head to follow, zeros where none is shown
     carried: Tensor | None = None  # [B, 16, h, w] latents of the slice with its neighbour's lesion
     follows: Tensor | None = None  # [B] bool: follow-ups, made from `carried`
+    masks: Tensor | None = None  # [B, 1, H, W] in [0, 1], the lesion of the slice, told or not
+    types: Tensor | None = None  # long [B], of the finder's `TYPES`, told or not
+    said: Tensor | None = None  # [B, 16, 128], the caption of the slice, told or not
+    shown: Tensor | None = None  # [B] in {0, 1}: whether the task asks for the lesion
 
 
 @torch.no_grad()
@@ -132,9 +136,10 @@ def draw_batch(
 
     # Told or not told: text, outline and clinical values are dropped apart and together.
     nothing = chance(0.08)
+    said = data.contexts[picks, mirror.long(), wording]
     context = torch.where(
         shown,
-        data.contexts[picks, mirror.long(), wording].flatten(1).view(count, 1, 1, -1),
+        said.flatten(1).view(count, 1, 1, -1),
         data.healthy[picks, wording].flatten(1).view(count, 1, 1, -1),
     ).view(count, *data.contexts.shape[-2:])
     context = context.float() * ~(chance(0.05) | nothing).view(-1, 1, 1)
@@ -158,7 +163,20 @@ def draw_batch(
         (insert | remove).view(-1, 1, 1, 1), cells, torch.ones_like(cells)
     )
     conditions = Conditions(context, outline, edit, clinical)
-    return Batch(latents, conditions, insert | remove, weight * (1 - hidden), hidden, head, carried_, follows)
+    return Batch(
+        latents,
+        conditions,
+        insert | remove,
+        weight * (1 - hidden),
+        hidden,
+        head,
+        carried_,
+        follows,
+        masks,
+        None if data.types is None else data.types[picks].long(),
+        said.float(),
+        shown.flatten().float(),
+    )
 
 
 @dataclass(frozen=True)
@@ -324,6 +342,7 @@ def sample_sheet(
     path: Path,
     prior: HeadPrior | None = None,
     steps: int = STEPS,
+    sampler: Sampler | None = None,
 ) -> None:
     """The same requests after every run, from nothing, outline above picture: whether training helps is seen here first."""
     generator = torch.Generator().manual_seed(0)
@@ -342,7 +361,7 @@ def sample_sheet(
         until = prior.config.until if prior is not None else 1.0
         latents = sample_latents(
             torch_denoise(model),
-            solver(SHIFT),
+            sampler or solver(SHIFT),
             asked,
             number,
             steps,

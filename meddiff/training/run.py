@@ -41,6 +41,7 @@ class Run:
         self.samples = 0
         self._parts: dict[str, Any] = {}
         self._losses: list[Tensor] = []
+        self._told: dict[str, list[Tensor]] = {}
 
     def keep(self, **parts: Any) -> None:
         """Names what is saved and resumed: modules, optimisers, averages (anything with state_dict)."""
@@ -86,8 +87,10 @@ class Run:
                 self.save()
                 saved = time.monotonic()
             if now - reported > report_every and self._losses:
-                self.log(seconds=round(now - start), loss=round(float(torch.stack(self._losses).mean()), 5))
+                parts = {name: round(float(torch.stack(values).mean()), 5) for name, values in self._told.items()}
+                self.log(seconds=round(now - start), loss=round(float(torch.stack(self._losses).mean()), 5), **parts)
                 self._losses.clear()
+                self._told.clear()
                 reported = now
         self.save()
 
@@ -122,6 +125,11 @@ class Run:
         """Counts a step's samples and remembers its loss for the log."""
         self._losses.append(loss.detach())  # read when it is logged: reading waits for a GPU
         self.samples += samples
+
+    def tell(self, **parts: Tensor) -> None:
+        """Remembers parts of a step's loss, whose means stand beside it in the log."""
+        for name, part in parts.items():
+            self._told.setdefault(name, []).append(part.detach())
 
     def log(self, **values: Any) -> None:
         """One line to the log and to the screen."""
