@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 
 from meddiff.case import Conspicuity, Enhancement, Finding, Findings, Margin, MaskSpec, Plane, Region, Request, Side
 from meddiff.conditions.prompt import write_sentence
+from meddiff.evaluation.heads import same_heads
 from meddiff.evaluation.material import Material, Pictures
 from meddiff.synthesis.finder import TYPES, LesionFinder
 from meddiff.synthesis.neighbours import Neighbours
@@ -89,6 +91,7 @@ def _judges(train: int) -> tuple[Pictures, LesionFinder, Neighbours]:
     torch.manual_seed(0)
     finder = LesionFinder((8, 16, 32, 48)).eval()
     real = heads(train, 1)
+    real = replace(real, heads=same_heads(real))
     index = Neighbours.of(finder.describe(torch.from_numpy(real.unit)))
     return real, finder, Neighbours(index.mean, index.components, index.index, near=0.05, far=1.5)
 
@@ -107,11 +110,12 @@ def material_of(
     studio = studio or Studio(precision="fp32")
     real, finder, index = _judges(train)
     held = heads(val, 2)
+    held = replace(held, heads=same_heads(held))
     return Material(
         train=real,
         val=held,
         asked=held.take(np.arange(len(made))),
-        made=made,
+        made=replace(made, heads=held.heads[: len(made)]),
         twins=twins,
         requests=requests_of(made, studio),
         extra=made.take(np.arange(0)),

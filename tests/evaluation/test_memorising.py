@@ -132,7 +132,7 @@ def test_slices_of_few_heads_make_attacks_and_neighbours_less_certain(tiny_house
     alone, known = (_attack("x", "", scores["train"], scores["val"], "", given) for given in (None, sides))
     assert known.value == alone.value and known.high - known.low > 1.4 * (alone.high - alone.low)
     assert "(12 heads)" in known.note and not alone.note
-    assert _heads_of(stuff.train, stuff.val) is None
+    assert _heads_of(replace(stuff.train, heads=None), stuff.val) is None
     near = Nearest(np.exp(0.1 * rng.normal(size=6)[few])[None], np.ones(24))
     blind, told_so = (neighbour_figures("pixels", near, 0, given) for given in (None, few))
     for before, after in zip(blind, told_so, strict=True):
@@ -198,6 +198,7 @@ def test_the_part_finds_the_copies_among_made_pictures_and_lists_them(tiny_house
     assert keys["memorising.nearest_ratio.pixels"].low < 0.9
     assert keys["memorising.caught.mirrored"].value > 0.9
     assert keys["memorising.attack_asking.pixels"].value is None  # nothing was asked for by training slices
+    assert all("heads)" in figure.note for key, figure in keys.items() if "attack_distance" in key or "near" in key)
     assert 0 <= keys["memorising.attack_loss"].low <= keys["memorising.attack_loss"].high <= 1
     assert keys["memorising.recall"].baseline <= keys["memorising.recall"].real
     plate = found.plates[0]
