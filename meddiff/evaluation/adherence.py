@@ -2,14 +2,17 @@
 
 Outline, size, place, type and look are each told as asked against measured in what the finder outlines. The same judge on real `val`
 slices, asked for what their captions and outlines say, is the ceiling; each request held against the picture of another request is
-the baseline. Then prompt swaps: one word is changed, seed, outline and all other words are kept, and what changes is measured.
+the baseline. Then prompt swaps: one word is changed, seed, outline and all other words are kept, and what changes is measured; and
+lesions put into real slices and taken out of them (`edits`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -24,6 +27,7 @@ from meddiff.conditions.measure import (
     measure_lesion,
 )
 from meddiff.conditions.prompt import write_sentence
+from meddiff.evaluation.edits import MANY, edits
 from meddiff.evaluation.figures import (
     correlation,
     correlation_figure,
@@ -36,10 +40,11 @@ from meddiff.evaluation.judged import WORDS, Judged, judged
 from meddiff.evaluation.keep import kept_picture
 from meddiff.evaluation.material import Material, Pictures, Progress
 from meddiff.evaluation.plates import sealed, write_plate
-from meddiff.evaluation.records import Figure, Part, Plate
+from meddiff.evaluation.records import Figure, Part, Plate, Table
 from meddiff.synthesis.finder import TYPES, LesionFinder
 
 OTHER = "another case's request"
+HEADS = "Intervals of what was asked against measured count pictures asked for by slices of one head together; word swaps count as they come."
 PAIRS_QUICK, PAIRS_FULL = 8, 32  # of each word
 SHOWN = 3  # pairs of a word on the plate
 GROWN_MM = 8.0  # around the outline: as far as an edit region reaches
@@ -276,7 +281,7 @@ def adherence(material: Material, progress: Progress) -> Part:
     """Asked against measured, and prompt swaps; the swaps' pictures stay in `folder / "adherence"`."""
     spacing = material.made.spacing_mm
     most = PAIRS_QUICK if material.quick else PAIRS_FULL
-    steps = 2 + len(SWAPS) * most
+    steps = 2 + len(SWAPS) * most + min(MANY[material.quick], len(material.val))
     folder = material.folder / "judged"
     progress(0, steps, "judging real slices")
     real_found, real_asked = judged(material.val, material.finder, folder), Asked.of(material.val)
@@ -285,27 +290,31 @@ def adherence(material: Material, progress: Progress) -> Part:
     made_found, made_asked = judged(material.made, material.finder, folder), Asked.of(material.made)
     made = scores(made_found, made_asked, spacing)
     others = by_others(made_found, made_asked, spacing)
-    figures = measured_figures(made, real, others, made_asked.sizes_mm, real_asked.sizes_mm)
+    heads = material.made.heads, material.val.heads
+    figures = measured_figures(made, real, others, made_asked.sizes_mm, real_asked.sizes_mm, heads)
 
     done = [2]
 
-    def tell() -> None:
+    def tell(what: str) -> None:
         done[0] += 1
-        progress(min(done[0], steps), steps, "pictures with one word changed")
+        progress(min(done[0], steps), steps, what)
 
-    results = [swapped(material, swap, most, tell) for swap in SWAPS]
+    results = [swapped(material, swap, most, lambda: tell("pictures with one word changed")) for swap in SWAPS]
     results = [result for result in results if len(result.requests)]
     figures += swap_figures(results, other_patients(material))
+    figures += edits(material, lambda: tell("lesions put into real slices and taken out"))
     plates = (_plate(material, results),) if results else ()
     progress(steps, steps, "done")
     return Part(
         name="adherence",
         title="Adherence: what was asked against what was measured",
         figures=tuple(figures),
+        tables=(types_taken(made_found, made_asked, real_found, real_asked),),
         plates=plates,
         remarks=(
             "Judged in the outline that the finder found, on made and on real pictures alike; the finder's own mistakes are in both.",
             f"Baseline: each picture held against the requests of other cases ({OTHER}).",
+            *([HEADS] if material.made.heads is not None else []),
         ),
     )
 
@@ -316,17 +325,24 @@ def measured_figures(
     others: dict[str, np.ndarray],
     made_mm: np.ndarray,
     real_mm: np.ndarray,
+    heads: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
 ) -> list[Figure]:
-    """Figures of `scores` on made and real pictures and on others' requests; `made_mm`, `real_mm` the sizes asked."""
+    """Figures of `scores` on made and real pictures and on others' requests; `made_mm`, `real_mm` the sizes asked.
 
-    def beside(name: str, take: Callable[[np.ndarray], np.ndarray] = np.asarray) -> dict[str, object]:
-        return {"real": take(real[name]), "baseline": take(others[name]), "baseline_name": OTHER}
+    Args:
+        heads: of the slices that made pictures were asked for by, and of the real ones (`Pictures.heads`).
+    """
+
+    def beside(name: str, take: Callable[[np.ndarray], np.ndarray] = np.asarray) -> dict[str, Any]:
+        return {"real": take(real[name]), "baseline": take(others[name]), "baseline_name": OTHER, **own}
+
+    own: dict[str, Any] = {"groups": heads[0]}
 
     only_found = "Of those where the finder found anything; see the share seen."
     rows = [
         mean_figure("adherence.dice", "Dice of outline found and outline asked", made["dice"], better="more", **beside("dice")),
         ratio_figure(
-            "adherence.dice_ratio", "Dice, made over real", made["dice"], real["dice"], better="more", aim=">= 0.85",
+            "adherence.dice_ratio", "Dice, made over real", made["dice"], real["dice"], heads, better="more", aim=">= 0.85",
             real=1.0, note="Above 1 a made lesion is easier to outline than a real one, not truer.",
         ),
         mean_figure(
@@ -337,9 +353,9 @@ def measured_figures(
             "adherence.offset", "Distance of the centroids", made["offset"], unit="mm", better="less", note=only_found,
             **beside("offset"),
         ),
-        share_figure("adherence.seen", "Pictures in which the finder outlines anything", made["seen"], better="more", real=real["seen"]),
+        share_figure("adherence.seen", "Pictures in which the finder outlines anything", made["seen"], better="more", real=real["seen"], **own),
         correlation_figure(
-            "adherence.size_r", "Longest diameter asked and measured, r", made_mm, made["size"], better="more", aim=">= 0.9",
+            "adherence.size_r", "Longest diameter asked and measured, r", made_mm, made["size"], better="more", aim=">= 0.9", **own,
             real=_r(real_mm, real["size"]), note="Limited by the finder: the aim lies above what real slices reach, if `real` is below it.",
         ),
         mean_figure(
@@ -348,11 +364,11 @@ def measured_figures(
         ),
         mean_figure(
             "adherence.size_bias", "Longest diameter, measured minus asked", made["size_error"], unit="mm",
-            better="neither", real=real["size_error"], note="0 is best; the finder's own bias stands under real.",
+            better="neither", real=real["size_error"], **own, note="0 is best; the finder's own bias stands under real.",
         ),
         share_figure("adherence.type", "Type recognised", made["type"], better="more", **beside("type")),
         ratio_figure(
-            "adherence.type_ratio", "Type recognised, made over real", made["type"], real["type"], better="more",
+            "adherence.type_ratio", "Type recognised, made over real", made["type"], real["type"], heads, better="more",
             aim=">= 0.85", real=1.0,
         ),
     ]  # fmt: skip
@@ -366,6 +382,26 @@ def measured_figures(
         for word in WORDS
     ]  # fmt: skip
     return rows
+
+
+def types_taken(made: Judged, made_asked: Asked, real: Judged, real_asked: Asked) -> Table:
+    """How often each type asked is taken for which by the finder, of made pictures and of real slices."""
+    return Table(
+        key="adherence.types",
+        name="Types taken for which",
+        row_name="asked",
+        column_name="what the finder says",
+        names=tuple(kind.replace("_", " ") for kind in TYPES),
+        made=confusion(made_asked.types, made.types),
+        real=confusion(real_asked.types, real.types),
+        note="Cases, and their share of the row; real: the type that the set names.",
+    )
+
+
+def confusion(asked: Sequence[str], told: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """How many cases of each type asked (rows) are told as which (columns), both in the order of `TYPES`."""
+    pairs = Counter(zip(asked, told, strict=True))
+    return tuple(tuple(pairs[row, column] for column in TYPES) for row in TYPES)
 
 
 def _r(x: np.ndarray, y: np.ndarray) -> float | None:
@@ -398,7 +434,7 @@ def swap_figures(results: Sequence[SwapResult], others: np.ndarray) -> list[Figu
     if not results:
         return rows
     changed = np.concatenate([result.changed for result in results])
-    told = {"unit": "grey levels", "baseline_name": "another patient"}
+    told: dict[str, Any] = {"unit": "grey levels", "baseline_name": "another patient"}
     return [
         *rows,
         share_figure(

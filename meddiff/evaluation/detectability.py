@@ -20,6 +20,7 @@ from meddiff.case import Plane
 from meddiff.conditions.measure import head_mask
 from meddiff.evaluation.features import crop, kinds, lesion_box, matched
 from meddiff.evaluation.figures import known_mean
+from meddiff.evaluation.heads import noted
 from meddiff.evaluation.material import Material, Pictures, Progress
 from meddiff.evaluation.records import Figure, Part
 from meddiff.statistics import bootstrap_mean
@@ -232,7 +233,7 @@ def detectability(material: Material, progress: Progress) -> Part:
     progress(1, 3, "contrast of made lesions")
     of_made = index(conspicuities(made), made.types, real, material.val.types)
     of_twins = index(conspicuities(made, material.twins), made.types, real, material.val.types)
-    figures = index_figures(of_made, of_train, of_twins, made.types, train.types, material.seed)
+    figures = index_figures(of_made, of_train, of_twins, made.types, train.types, material.seed, made.heads)
     progress(2, 3, "observer")
     figures += observer_figures(material)
     progress(3, 3, "")
@@ -259,16 +260,22 @@ def index_figures(
     types: tuple[str, ...],
     train_types: tuple[str, ...],
     seed: int,
+    heads: np.ndarray | None = None,
 ) -> list[Figure]:
-    """The index of made lesions [N], of real training ones [M], and at the outlines of twins [N]; over all and by type."""
+    """The index of made lesions [N], of real training ones [M], and at the outlines of twins [N]; over all and by type.
+
+    Args:
+        heads: int [N], of the slices that the made lesions were asked for by, or None.
+    """
     figures = []
     for kind in ("", *sorted(set(types))):
         of_kind, of_train = (np.array([not kind or t == kind for t in names]) for names in (types, train_types))
         values, real, none = made[of_kind], train[of_train], twins[of_kind]
-        values = values[np.isfinite(values)]
+        known = np.isfinite(values)
+        values, of_heads = values[known], None if heads is None else heads[of_kind][known]
         if not len(values):
             continue
-        low, high = bootstrap_mean(values, seed=seed)
+        low, high = bootstrap_mean(values, seed=seed, groups=of_heads)
         figures.append(
             Figure(
                 key=f"{PART}.index" + (f".{kind}" if kind else ""),
@@ -280,7 +287,10 @@ def index_figures(
                 baseline=known_mean(none),
                 baseline_name="same outline on the twin, no lesion",
                 count=len(values),
-                note=f"Contrast to noise over a ring, weighed by size, over that of real val lesions of the type; capped at {CAP:g} a case.",
+                note=noted(
+                    f"Contrast to noise over a ring, weighed by size, over that of real val lesions of the type; capped at {CAP:g} a case.",
+                    of_heads,
+                ),
             )
         )
     return figures

@@ -38,6 +38,7 @@ from meddiff.evaluation.features import (
     matched,
     spaces,
 )
+from meddiff.evaluation.heads import noted
 from meddiff.evaluation.material import Material, Pictures, Progress
 from meddiff.evaluation.records import Curve, Figure, Line, Part
 from meddiff.statistics import bootstrap_mean
@@ -301,7 +302,7 @@ def reconstruction(material: Material) -> list[Figure]:
     figures = []
     for key, name, unit, measure in measures:
         values, spoilt = ([measure(a, b) for a, b in zip(pictures, x, strict=True)] for x in (through, soft))
-        low, high = bootstrap_mean(values, seed=material.seed)
+        low, high = bootstrap_mean(values, seed=material.seed, groups=slices.heads)
         figures.append(
             Figure(
                 key=f"{PART}.{key}",
@@ -315,7 +316,10 @@ def reconstruction(material: Material) -> list[Figure]:
                 count=len(values),
                 better="more",
                 aim={"psnr": ">= 34", "ssim": ">= 0.94"}.get(key, ""),
-                note="What the autoencoder alone loses: no made picture can be sharper. All of the picture counts, empty air too.",
+                note=noted(
+                    "What the autoencoder alone loses: no made picture can be sharper. All of the picture counts, empty air too.",
+                    slices.heads,
+                ),
             )
         )
     return figures

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -23,13 +24,14 @@ from meddiff.conditions.place import box
 from meddiff.conditions.vocabulary import load_pathologies
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.evaluation.features import head_or_all
-from meddiff.evaluation.figures import DRAWS, mean_figure, share_figure
+from meddiff.evaluation.figures import mean_figure, share_figure
+from meddiff.evaluation.heads import noted
 from meddiff.evaluation.judged import LEAST_MM2, NEAR, elsewhere, judged
 from meddiff.evaluation.keep import kept_arrays, kept_json, name_of
 from meddiff.evaluation.material import Material, Pictures, Progress
 from meddiff.evaluation.plates import sealed, write_plate
 from meddiff.evaluation.records import Curve, Figure, Line, Part, Plate
-from meddiff.statistics import placements
+from meddiff.statistics import placements, roc_area
 from meddiff.synthesis.series import SeriesReport, make_series, plan_of
 
 KEEPS = 0.95  # of real val slices are within a score's threshold
@@ -287,18 +289,6 @@ def area_under(real: np.ndarray, bad: np.ndarray) -> float:
     return float(placements(bad, real)[0].mean()) if len(real) and len(bad) else float("nan")
 
 
-def auc_interval(real: np.ndarray, bad: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95% interval of the area, both sets of cases resampled."""
-    real, bad = real[~np.isnan(real)], bad[~np.isnan(bad)]
-    rng = np.random.default_rng(seed)
-    drawn = [
-        area_under(real[rng.integers(0, len(real), len(real))], bad[rng.integers(0, len(bad), len(bad))])
-        for _ in range(DRAWS // 4)
-    ]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def roc(real: np.ndarray, bad: np.ndarray, points: int = 60) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Share of real slices and of broken ones above each threshold, from (0, 0) to (1, 1)."""
     real, bad = real[~np.isnan(real)], bad[~np.isnan(bad)]
@@ -324,7 +314,8 @@ def hallucination(material: Material, progress: Progress) -> Part:
     }
     progress(2, steps, "anatomy of made pictures")
     scores["made"] = plausibility(material, material.made)
-    figures += anatomy_figures(scores, ways)
+    heads = {"real": material.val.heads, "broken": whole.heads, "made": material.made.heads}
+    figures += anatomy_figures(scores, ways, heads)
     curve = _rocs(scores)
     plate = _plate(material, scores)
     progress(3, steps, "series")
@@ -361,16 +352,19 @@ def _lesion_figures(material: Material) -> list[Figure]:
     return [
         mean_figure(
             "hallucination.elsewhere", "Lesions found outside the outline, a picture", made, better="less", real=real,
-            note="Pieces of at least 10 mm2 that do not reach within 6 pixels of the outline.",
+            groups=shown.heads, note="Pieces of at least 10 mm2 that do not reach within 6 pixels of the outline.",
         ),
-        share_figure("hallucination.elsewhere_share", "Pictures with a lesion outside the outline", made > 0, better="less", real=real > 0),
         share_figure(
-            "hallucination.twin_elsewhere", "Twins with a mark away from where the lesion was", pieces(twins) > 0, better="less",
+            "hallucination.elsewhere_share", "Pictures with a lesion outside the outline", made > 0, better="less", real=real > 0,
+            groups=shown.heads,
+        ),
+        share_figure(
+            "hallucination.twin_elsewhere", "Twins with a mark away from where the lesion was", pieces(twins) > 0, better="less", groups=shown.heads,
             real=real > 0, note="Real: marks elsewhere on real slices; there are no real slices without a lesion to compare with.",
         ),
         share_figure(
             "hallucination.twin_left", "Twins with a mark where the lesion was", left, better="less",
-            note="At least 10 mm2 within 6 pixels of the outline.",
+            groups=shown.heads, note="At least 10 mm2 within 6 pixels of the outline.",
         ),
     ]  # fmt: skip
 
@@ -380,13 +374,19 @@ def _left(mask: np.ndarray, outline: np.ndarray, spacing_mm: float) -> bool:
     return bool(largest_piece(near).sum() * spacing_mm**2 >= LEAST_MM2)
 
 
-def anatomy_figures(scores: Mapping[str, Mapping[str, np.ndarray]], ways: np.ndarray) -> list[Figure]:
+def anatomy_figures(
+    scores: Mapping[str, Mapping[str, np.ndarray]],
+    ways: np.ndarray,
+    heads: Mapping[str, np.ndarray | None] = MappingProxyType({}),
+) -> list[Figure]:
     """Each score's AUC of real against broken slices, in all and by the way they are broken, and the share of made pictures beyond.
 
     Args:
         scores: `real`, `broken` and `made`, each score [N].
         ways: of each broken slice, positions in `BROKEN`.
+        heads: of the same three sets, int [N] each, those of broken slices as of the whole ones that they were; None or nothing: not known.
     """
+    known = {which: heads.get(which) for which in ("real", "broken", "made")}
     rows = []
     for key, name in SCORES.items():
         real, bad, made = (scores[which][key] for which in ("real", "broken", "made"))
@@ -395,25 +395,37 @@ def anatomy_figures(scores: Mapping[str, Mapping[str, np.ndarray]], ways: np.nda
                 Figure(key=f"hallucination.{key}.auc", name=f"{name}: AUC", value=None, note="does not apply here")
             )
             continue
-        low, high = auc_interval(real, bad)
+        area, low, high = _area_with_interval(real, bad, known["real"], known["broken"])
         each = {way: area_under(real, bad[ways == i]) for i, way in enumerate(BROKEN)}
         said = ", ".join(f"{way} {value:.2f}" for way, value in each.items() if not np.isnan(value))
         limit = threshold_of(real)
         rows.append(
             Figure(
-                key=f"hallucination.{key}.auc", name=f"{name}: AUC, real against broken slices", value=area_under(real, bad),
+                key=f"hallucination.{key}.auc", name=f"{name}: AUC, real against broken slices", value=area,
                 low=low, high=high, baseline=0.5, baseline_name="chance", count=int((~np.isnan(bad)).sum()), better="more",
-                note=f"By kind: {said}.",
+                note=noted(f"By kind: {said}.", known["real"]),
             )
         )  # fmt: skip
         rows.append(
             share_figure(
                 f"hallucination.{key}.beyond", f"{name}: made pictures beyond what 95% of real val slices keep",
-                _beyond(made, limit), better="less", real=_beyond(real, limit), baseline=_beyond(bad, limit),
+                _beyond(made, limit), known["made"], better="less", real=_beyond(real, limit), baseline=_beyond(bad, limit),
                 baseline_name="broken slices", note=NOTES[key],
             )
         )  # fmt: skip
     return rows
+
+
+def _area_with_interval(
+    real: np.ndarray, bad: np.ndarray, real_heads: np.ndarray | None, bad_heads: np.ndarray | None
+) -> tuple[float, float | None, float | None]:
+    """Area of bad against real scores with DeLong's interval; a broken slice and the whole one that it was are of one head."""
+    scored = [~np.isnan(values) for values in (bad, real)]
+    if min(mask.sum() for mask in scored) < 2:
+        return area_under(real, bad), None, None
+    if real_heads is None or bad_heads is None:
+        return roc_area(bad[scored[0]], real[scored[1]])
+    return roc_area(bad[scored[0]], real[scored[1]], groups=(bad_heads[scored[0]], real_heads[scored[1]]))
 
 
 def _beyond(values: np.ndarray, limit: float) -> np.ndarray:

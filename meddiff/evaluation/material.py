@@ -30,6 +30,7 @@ class Pictures:
         planes: N planes.
         findings: N, what is said (or was asked) of each.
         spacing_mm: side of a pixel.
+        heads: int [N], slices with the same number show one head (of made ones: the slices that they were asked for by), or None: not known.
     """
 
     pixels: np.ndarray
@@ -38,6 +39,7 @@ class Pictures:
     planes: tuple[Plane, ...]
     findings: tuple[Findings, ...]
     spacing_mm: float
+    heads: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -57,6 +59,7 @@ class Pictures:
             tuple(self.planes[i] for i in where),
             tuple(self.findings[i] for i in where),
             self.spacing_mm,
+            None if self.heads is None else self.heads[where],
         )
 
 

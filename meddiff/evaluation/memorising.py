@@ -10,6 +10,7 @@
 | is anything a copy? | the check's distance and threshold (`synthesis.neighbours`), and what it catches of planted copies |
 
 Slices of one patient are alike and may stand in `train` and `val` both: that makes both alike and every attack weaker than one on patients.
+Intervals count those of one head together (`heads`): areas by DeLong's variance for groups, means and shares by groups drawn again.
 """
 
 from __future__ import annotations
@@ -37,18 +38,18 @@ from meddiff.diffusion.precision import Denoise
 from meddiff.evaluation.distances import NEIGHBOURS, Manifolds, coverage_of_equals, manifolds
 from meddiff.evaluation.features import Frame, Space, finder_space, kinds, matched
 from meddiff.evaluation.figures import share_figure
+from meddiff.evaluation.heads import noted, thumbnails
 from meddiff.evaluation.keep import kept_arrays
 from meddiff.evaluation.material import Material, Pictures, Progress
 from meddiff.evaluation.plates import sealed
 from meddiff.evaluation.records import Better, Figure, Part, Plate
 from meddiff.exchange.atomic import write_atomic
 from meddiff.marking.seal import SealedImage, require_sealed
-from meddiff.statistics import bootstrap_mean, roc_area, wilson
+from meddiff.statistics import bootstrap_mean, roc_area, share_interval
 from meddiff.synthesis.finder import LesionFinder
 from meddiff.synthesis.neighbours import Neighbours
 
 PART = "memorising"
-THUMB = 64  # side of a thumbnail in pixels, 4 of the picture's each
 SHIFTS = (-2, 0, 2)  # pixels of a thumbnail by which a picture is moved to lie best on another, down and across
 TIMES = (0.25, 0.5, 0.75)  # of the denoiser's loss: from nearly the slice to nearly noise
 ATTACKED = 150  # slices of each split that the loss is taken of in the short form
@@ -59,18 +60,6 @@ FEWEST = 20  # pictures asked for by training slices
 
 
 # ---------------------------------------------------------------- pixels
-
-
-def thumbnails(pixels: np.ndarray) -> np.ndarray:
-    """Pictures uint8 [N, H, W] as float32 [N, 64, 64], mean 0 and length 1: their product is their correlation."""
-    n, h, w = pixels.shape
-    small = pixels.reshape(n, THUMB, h // THUMB, THUMB, w // THUMB).mean((2, 4))
-    return _unit(small)
-
-
-def _unit(pictures: np.ndarray) -> np.ndarray:
-    centred = pictures - pictures.mean((1, 2), keepdims=True)
-    return (centred / (np.linalg.norm(centred, axis=(1, 2), keepdims=True) + 1e-6)).astype(np.float32)
 
 
 def pixel_distances(one: np.ndarray, other: np.ndarray, shifts: Sequence[int] = SHIFTS) -> np.ndarray:
@@ -300,7 +289,8 @@ def memorising(material: Material, progress: Progress) -> Part:
     picks = [stretches(like, among, material.seed + i) for i in range(SAMPLES)]
     members = matched(like, among, len(material.val), material.seed)
     for key in SPACES:
-        figures += neighbour_figures(key, nearest(from_train[key], from_val[key], picks), material.seed)
+        near = nearest(from_train[key], from_val[key], picks)
+        figures += neighbour_figures(key, near, material.seed, material.made.heads)
         figures.append(attack_by_distance(key, from_train[key], from_val[key], material, members))
     figures += attacks_by_asking(material, space, frame)
     progress(3, 5, "attack by the denoiser's loss")
@@ -361,17 +351,22 @@ def diversity(material: Material, views: Views, space: Space, frame: Frame) -> l
             f"Equal sets of this size have {coverage_of_equals(len(real), len(made)):.2f}.",
         ),
     )  # fmt: skip
+    # Recall and coverage are of real cases, the others of made ones.
+    heads = {"recall": material.val.take(reference).heads, "coverage": material.val.take(reference).heads}
     return [
-        _manifold_figure(measure, words, among, worse, note, len(made), seed) for measure, words, worse, note in told
+        _manifold_figure(measure, words, among, worse, note, heads.get(measure, made.heads), seed)
+        for measure, words, worse, note in told
     ]
 
 
 def _manifold_figure(
-    measure: str, words: str, among: dict[str, Manifolds], worse: str, note: str, count: int, seed: int
+    measure: str, words: str, among: dict[str, Manifolds], worse: str, note: str, heads: np.ndarray | None, seed: int
 ) -> Figure:
     cases = {name: getattr(found, measure) for name, found in among.items()}
     values = cases["made"]
-    low, high = bootstrap_mean(values, seed=seed) if measure == "density" else wilson(values.sum(), len(values))
+    low, high = (
+        bootstrap_mean(values, seed=seed, groups=heads) if measure == "density" else share_interval(values, heads)
+    )
     return Figure(
         key=f"{PART}.{measure}",
         name=f"{measure.capitalize()}: {words}",
@@ -381,16 +376,18 @@ def _manifold_figure(
         real=float(cases["real"].mean()),
         baseline=float(cases[worse].mean()),
         baseline_name=worse,
-        count=count,
+        count=len(values),
         better="more",
-        note=f"In the finder's space, {NEIGHBOURS} neighbours; depends on the number of cases. {note}".strip(),
+        note=noted(
+            f"In the finder's space, {NEIGHBOURS} neighbours; depends on the number of cases. {note}".strip(), heads
+        ),
     )
 
 
-def neighbour_figures(key: str, found: Nearest, seed: int) -> list[Figure]:
-    """The ratio of distances, and how often the training slice is nearer."""
-    low, high = bootstrap_mean(found.log_ratio, seed=seed)
-    low2, high2 = wilson(float(found.nearer.sum()), len(found.nearer))
+def neighbour_figures(key: str, found: Nearest, seed: int, heads: np.ndarray | None = None) -> list[Figure]:
+    """The ratio of distances, and how often the training slice is nearer; `heads` int [N] of the slices that were asked for, or None."""
+    low, high = bootstrap_mean(found.log_ratio, seed=seed, groups=heads)
+    low2, high2 = share_interval(found.nearer, heads)
     return [
         Figure(
             key=f"{PART}.nearest_ratio.{key}",
@@ -401,8 +398,11 @@ def neighbour_figures(key: str, found: Nearest, seed: int) -> list[Figure]:
             real=1.0,
             count=len(found.val),
             better="more",
-            note="Geometric mean, against as many slices of each; 1 is expected of a pack that copies nothing, 0 of one that copies. A picture asked "
-            "for by a val slice's outline is a little nearer to that slice.",
+            note=noted(
+                "Geometric mean, against as many slices of each; 1 is expected of a pack that copies nothing, 0 of one that copies. A picture "
+                "asked for by a val slice's outline is a little nearer to that slice.",
+                heads,
+            ),
         ),
         Figure(
             key=f"{PART}.nearer_to_train.{key}",
@@ -413,7 +413,7 @@ def neighbour_figures(key: str, found: Nearest, seed: int) -> list[Figure]:
             real=0.5,
             count=len(found.nearer),
             better="less",
-            note="Against as many slices of each: 0.5 is chance.",
+            note=noted("Against as many slices of each: 0.5 is chance.", heads),
         ),
     ]
 
@@ -433,6 +433,7 @@ def attack_by_distance(
         score["train"],
         score["val"],
         "0.5 is no leak. A slice's own picture does not count; a picture for another slice of its patient does, and draws the area below 0.5.",
+        _heads_of(material.train.take(members), material.val),
     )
 
 
@@ -478,6 +479,7 @@ def attacks_by_asking(material: Material, space: Space, frame: Frame) -> list[Fi
                 -members,
                 -outsiders,
                 "0.5 is no leak: how near a slice lies to the picture made for its own caption and outline.",
+                _heads_of(*(slices for slices, _ in sides)),
             )
         )
     return figures
@@ -498,12 +500,27 @@ def attack_by_loss(material: Material) -> Figure:
         -losses["members"],
         -losses["outsiders"],
         f"0.5 is no leak. The attacker has the weights, the caption and the outline; times {', '.join(f'{t:g}' for t in TIMES)}, one noise for all.",
+        _heads_of(members, outsiders),
     )
 
 
-def _attack(key: str, words: str, members: np.ndarray, outsiders: np.ndarray, note: str) -> Figure:
+def _heads_of(members: Pictures, outsiders: Pictures) -> tuple[np.ndarray, np.ndarray] | None:
+    """Heads of both sides, no number on both: a patient in `train` and `val` both cannot be told."""
+    if members.heads is None or outsiders.heads is None:
+        return None
+    return members.heads, -1 - outsiders.heads
+
+
+def _attack(
+    key: str,
+    words: str,
+    members: np.ndarray,
+    outsiders: np.ndarray,
+    note: str,
+    heads: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Figure:
     """How well scores tell slices that were trained on from others: the area, 0.5 where they do not."""
-    area, low, high = roc_area(members, outsiders)
+    area, low, high = roc_area(members, outsiders, groups=heads)
     return Figure(
         key=f"{PART}.attack_{key}",
         name=f"Membership inference {words}: area",
@@ -513,7 +530,7 @@ def _attack(key: str, words: str, members: np.ndarray, outsiders: np.ndarray, no
         real=0.5,
         count=len(members) + len(outsiders),
         better="less",
-        note=note,
+        note=noted(note, np.concatenate(heads) if heads is not None else None),
     )
 
 
@@ -573,6 +590,7 @@ def threshold_figures(material: Material) -> list[Figure]:
     made, alarms = (index.distance(finder, p.unit) < near for p in (material.made, material.val))
     picks = np.random.default_rng(material.seed).permutation(len(material.train))[:PLANTED]
     planted = copies(material.train.pixels[np.sort(picks)], material.seed)
+    planted_heads = material.train.take(np.sort(picks)).heads
     caught = {kind: caught_by(index, finder, shown) for kind, shown in planted.items()}
     figures = [
         Figure(
@@ -582,13 +600,24 @@ def threshold_figures(material: Material) -> list[Figure]:
             count=len(index.index),
             note="1 - cosine of the finder's whitened features (`synthesis.neighbours`); set so that 1% of val slices lie below it.",
         ),
-        _share("near_copies", "Made pictures that the check rejects as copies", made, alarms, "less"),
-        _share("false_alarms", "Real val slices that the check would reject as copies", alarms, None, "less"),
+        _share(
+            "near_copies", "Made pictures that the check rejects as copies", made, alarms, "less", material.made.heads
+        ),
+        _share(
+            "false_alarms",
+            "Real val slices that the check would reject as copies",
+            alarms,
+            None,
+            "less",
+            material.val.heads,
+        ),
     ]
     for kind, hits in caught.items():
         words = kind.replace("_", " ")
         figures.append(
-            _share(f"caught.{kind}", f"Planted copies caught: training slices {words}", hits, alarms, "more")
+            _share(
+                f"caught.{kind}", f"Planted copies caught: training slices {words}", hits, alarms, "more", planted_heads
+            )
         )
     return figures
 
@@ -598,9 +627,11 @@ def caught_by(index: Neighbours, finder: LesionFinder, pixels: np.ndarray) -> np
     return index.distance(finder, pixels.astype(np.float32) / np.float32(255)) < index.near
 
 
-def _share(key: str, name: str, hits: np.ndarray, real: np.ndarray | None, better: Better) -> Figure:
+def _share(
+    key: str, name: str, hits: np.ndarray, real: np.ndarray | None, better: Better, heads: np.ndarray | None
+) -> Figure:
     note = "" if real is None else "Beside it: the share of real val slices that the same threshold rejects."
-    return share_figure(f"{PART}.{key}", name, hits, real=real, better=better, note=note)
+    return share_figure(f"{PART}.{key}", name, hits, heads, real=real, better=better, note=noted(note, heads))
 
 
 # ---------------------------------------------------------------- near-copies, shown

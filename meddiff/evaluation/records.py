@@ -1,4 +1,4 @@
-"""What the parts of an evaluation give: figures with interval, floor and ceiling; curves; plates of pictures.
+"""What the parts of an evaluation give: figures with interval, floor and ceiling; curves; tables of counts; plates of pictures.
 
 One shape for all, so that the table, the model card, the page and the file for machines are each written once.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from meddiff.case import MedDiffError, Record
 
@@ -79,6 +79,33 @@ class Curve(Record):
     note: str = ""
 
 
+class Table(Record):
+    """How many cases of each kind asked for (rows) were taken for which (columns), of made pictures and of real slices.
+
+    Attributes:
+        row_name, column_name: what rows and columns are, in words.
+        names: of the kinds, rows and columns alike.
+        made, real: counts, a row a kind; `real` empty: not measured.
+    """
+
+    key: str
+    name: str
+    row_name: str
+    column_name: str
+    names: tuple[str, ...]
+    made: tuple[tuple[int, ...], ...]
+    real: tuple[tuple[int, ...], ...] = ()
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Table:
+        many = len(self.names)
+        for counts in (self.made, self.real):
+            if counts and [len(row) for row in counts] != [many] * many:
+                raise ValueError(f"the table {self.key} needs {many} rows of {many} counts")
+        return self
+
+
 class Plate(Record):
     """Pictures that show a finding.
 
@@ -100,6 +127,7 @@ class Part(Record):
     title: str
     figures: tuple[Figure, ...]
     curves: tuple[Curve, ...] = ()
+    tables: tuple[Table, ...] = ()  # none in evaluations of older code
     plates: tuple[Plate, ...] = ()
     remarks: tuple[str, ...] = ()
     seconds: float = 0.0

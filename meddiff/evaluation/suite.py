@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from meddiff import __version__
 from meddiff.case import MaskSpec, MedDiffError, Record, Request
 from meddiff.conditions.prompt import write_sentence
+from meddiff.evaluation.heads import same_heads
 from meddiff.evaluation.keep import kept_arrays, name_of
 from meddiff.evaluation.material import Material, Pictures, Progress
 from meddiff.evaluation.records import RESULT, Evaluation, Part
@@ -88,6 +89,7 @@ def prepare(
         asked=len(picks), extra=len(others), code=__version__,
     )  # fmt: skip
     _claim(folder, which)
+    train, val = (replace(pictures, heads=same_heads(pictures)) for pictures in (train, val))
     asked, lent = val.take(picks), train.take(others)
     asked, made, twins, requests = _make_all(studio, asked, SEED, folder / "made", True, progress, "pictures and twins")
     lent, more, _, _ = _make_all(studio, lent, EXTRA_SEED, folder / "made", False, progress, "pictures to learn from")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meddiff.evaluation.records import Evaluation, Figure, Part
+from meddiff.evaluation.records import Evaluation, Figure, Part, Table
 
 OPEN, CLOSE = "<!-- evaluation: filled in by `python -m benchmarks.quality --card` -->", "<!-- /evaluation -->"
 WIDE = 58  # characters of a name in the terminal
@@ -27,6 +27,44 @@ def verdict(figure: Figure) -> str:
     return "" if figure.met is None else f"{figure.aim} {'met' if figure.met else 'MISSED'}"
 
 
+def titled(table: Table) -> str:
+    """What a table is, and what its rows and columns are."""
+    return f"{table.name} (rows: {table.row_name}; columns: {table.column_name})"
+
+
+def counted_rows(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells of a table: a row a kind, its counts among made pictures and, beside them, among real slices, each with its share of the row.
+
+    A dash where a kind was not asked for.
+    """
+    sides = [("made", table.made), *([("real", table.real)] if table.real else [])]
+    heads = [table.row_name, *(f"{side}: {name}" for side, _ in sides for name in table.names)]
+    rows = [
+        [name, *(cell for _, counts in sides for cell in _cells(counts[place]))]
+        for place, name in enumerate(table.names)
+    ]
+    return heads, rows
+
+
+def _cells(row: tuple[int, ...]) -> list[str]:
+    whole = sum(row)
+    return [f"{count} ({count / whole:.0%})" if whole else "\N{EN DASH}" for count in row]
+
+
+def _text_of(table: Table) -> list[str]:
+    heads, rows = counted_rows(table)
+    wide = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
+    lines = [
+        "  ".join(f"{cell:{'<' if n == 0 else '>'}{wide[n]}}" for n, cell in enumerate(row)) for row in (heads, *rows)
+    ]
+    return [f"  {titled(table)}", *(f"  {line.rstrip()}" for line in lines)]
+
+
+def _markdown_of(table: Table) -> list[str]:
+    heads, rows = counted_rows(table)
+    return [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
+
+
 def as_text(evaluation: Evaluation) -> str:
     """The whole table for a terminal, a line a figure."""
     lines = [
@@ -41,6 +79,8 @@ def as_text(evaluation: Evaluation) -> str:
             lines.append(
                 f"{name[: WIDE - 1]:{WIDE}}{number(f.value):>10}{interval(f):>18}{number(f.real):>9}{number(f.baseline):>10}  {verdict(f)}".rstrip()
             )
+        for table in part.tables:
+            lines += ["", *_text_of(table), ""]
         lines += [f"  {remark}" for remark in part.remarks]
     return "\n".join(lines)
 
@@ -58,6 +98,8 @@ def as_markdown(evaluation: Evaluation) -> str:
         lines += ["", f"### {part.title}", "", *_rows(part)]
         notes = [f"- {f.name}: {f.note}" for f in part.figures if f.note]
         lines += ["", *notes] if notes else []
+        for table in part.tables:
+            lines += ["", f"{titled(table)}.", "", *_markdown_of(table), *(["", table.note] if table.note else [])]
         lines += ["", *part.remarks] if part.remarks else []
     return "\n".join([*lines, "", CLOSE])
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from meddiff.case import Conspicuity, Enhancement, Finding, Findings, Margin, Plane, Region, Side
 from meddiff.conditions.carry import carried
 from meddiff.conditions.clinical import clinical_vector
 from meddiff.conditions.codebook import context_of
+from meddiff.evaluation.heads import likeness
 from meddiff.training.captions import caption, mirrored
 from meddiff.training.dataset import BrainSet
 
@@ -106,21 +106,18 @@ def follow_ups(data: BrainSet) -> tuple[Tensor, Tensor]:
     The set names no patients; its slices run by type, plane and patient (docs/data.md). Two that follow each other are taken as one patient's
     where the pictures, at a quarter of their size, correlate and the outlines overlap.
     """
-    small = torch.from_numpy(data.pictures)[:, None].float()
-    small = F.avg_pool2d(small, 4).flatten(1)
-    small = F.normalize(small - small.mean(1, keepdim=True))
-    alike = (small[1:] * small[:-1]).sum(1).numpy()
+    alike = likeness(data.pictures)
     masks = data.masks > 127
     carried_ = data.pictures.copy()
     best = np.zeros(len(data))
-    for i, likeness in enumerate(alike):
+    for i, close in enumerate(alike):
         same = (data.types[i], data.planes[i]) == (data.types[i + 1], data.planes[i + 1])
         overlap = (masks[i] & masks[i + 1]).sum() / max((masks[i] | masks[i + 1]).sum(), 1)
-        if not same or likeness < SAME_HEAD or overlap < SAME_LESION:
+        if not same or close < SAME_HEAD or overlap < SAME_LESION:
             continue
         for here, there in ((i, i + 1), (i + 1, i)):
-            if likeness > best[here]:
-                best[here] = likeness
+            if close > best[here]:
+                best[here] = close
                 shown = carried(data.pictures[there], masks[there], masks[here], data.pictures[here])
                 carried_[here] = np.clip(np.rint(shown), 0, 255)
     return torch.from_numpy(carried_), torch.from_numpy(best > 0)

@@ -18,10 +18,11 @@ from meddiff.web.models import DEFAULT, Models
 from meddiff.web.style import alert, note
 
 if TYPE_CHECKING:  # records come with the tab
-    from meddiff.evaluation.records import Evaluation, Figure, Part
+    from meddiff.evaluation.records import Evaluation, Figure, Part, Table
 
 NONE_YET = "This pack has not been measured. Whoever has the real slices runs: python -m benchmarks.quality --data DIR --quick --card"
 OTHER_WEIGHTS = "These figures are of other weights than the pack now has: measure it again."
+CELL = ' class="n"'  # of a number
 SENTENCE = "Axial T1 post-contrast, ring-enhancing left frontal glioma, 35 mm, irregular margin"
 CSS = """
 .md-evaluation > details { margin-top: 10px; border-top: 1px solid var(--border-color-primary); padding-top: 10px; }
@@ -131,6 +132,7 @@ def _part(part: Part, folder: Path) -> str:
         f"<figure>{curve_plot(curve)}<figcaption>{html.escape(curve.name)}. {html.escape(curve.note)}</figcaption></figure>"
         for curve in part.curves
     )
+    tables = "".join(map(_counts, part.tables))
     plates = "".join(
         f'<figure><img src="{_data((folder / plate.file).read_bytes())}" alt="{html.escape(plate.caption)}"><figcaption>{html.escape(plate.caption)}</figcaption></figure>'
         for plate in part.plates
@@ -142,9 +144,28 @@ def _part(part: Part, folder: Path) -> str:
         + _table(part.figures)
         + (f"<details><summary>How to read these figures</summary><ul>{notes}</ul></details>" if notes else "")
         + (f'<div class="drawings">{drawings}</div>' if drawings else "")
+        + tables
         + plates
         + remarks
         + "</details>"
+    )
+
+
+def _counts(table: Table) -> str:
+    """What was taken for what, made pictures and real slices side by side."""
+    from meddiff.evaluation.table import counted_rows, titled
+
+    heads, rows = counted_rows(table)
+    above = "".join(f"<th{'' if n == 0 else CELL}>{html.escape(head)}</th>" for n, head in enumerate(heads))
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{'' if n == 0 else CELL}>{html.escape(cell)}</td>" for n, cell in enumerate(row))
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<p class="soft">{html.escape(titled(table))}. {html.escape(table.note)}</p>'
+        f'<div class="table"><table><thead><tr>{above}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 

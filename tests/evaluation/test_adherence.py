@@ -14,6 +14,7 @@ from meddiff.evaluation.adherence import (
     centre_offset_mm,
     changes,
     chosen,
+    confusion,
     hausdorff95_mm,
     scores,
     with_word,
@@ -21,7 +22,7 @@ from meddiff.evaluation.adherence import (
 from meddiff.evaluation.judged import Judged, Seen, elsewhere, judged
 from meddiff.evaluation.keep import kept_arrays, kept_json
 from meddiff.synthesis.finder import TYPES
-from tests.evaluation.judges_support import disc, heads, material_of
+from tests.evaluation.made_up import disc, heads, material_of
 
 
 def perfect(pictures, **changed) -> Judged:
@@ -116,6 +117,30 @@ def test_sizes_that_are_all_a_third_too_large_correlate_and_are_biased():
     assert rows["adherence.size_bias"].value == pytest.approx(asked.sizes_mm.mean() / 3)
 
 
+def test_types_taken_for_which_are_counted_by_type_asked():
+    asked = ["glioma", "glioma", "meningioma", "pituitary_tumor", "glioma"]
+    told = ["glioma", "meningioma", "meningioma", "meningioma", "glioma"]
+    assert TYPES == ("meningioma", "glioma", "pituitary_tumor")
+    assert confusion(asked, told) == ((1, 0, 0), (1, 2, 0), (1, 0, 0))
+
+
+def test_pictures_that_were_asked_for_by_one_head_make_intervals_wider():
+    pictures = heads(60)
+    asked = Asked.of(pictures)
+    found = scores(perfect(pictures), asked, 0.98)
+    head = np.repeat(np.arange(12), 5)
+    found["type"] = (np.random.default_rng(0).random(12) < 0.6)[head].astype(float)
+    found["dice"] = np.random.default_rng(1).random(12)[head]
+
+    def width(heads, key):
+        rows = part.measured_figures(found, found, found, asked.sizes_mm, asked.sizes_mm, heads)
+        row = {f.key: f for f in rows}[f"adherence.{key}"]
+        return row.high - row.low
+
+    for key in ("type", "dice", "type_ratio", "dice_ratio"):
+        assert width((head, head), key) > 1.5 * width((None, None), key), key
+
+
 def test_pieces_elsewhere_count_by_area_and_distance():
     outline = disc((100, 100), 12)
     found = outline | disc((100, 114), 4) | disc((180, 60), 5) | disc((40, 200), 1.2)
@@ -124,7 +149,7 @@ def test_pieces_elsewhere_count_by_area_and_distance():
 
 
 def test_a_changed_word_stands_in_findings_and_sentence_and_nowhere_else(tmp_path, tiny_studio):
-    request = material_of(tmp_path, tiny_studio, 3).requests[0]
+    request = material_of(tmp_path, heads(3, 3), studio=tiny_studio).requests[0]
     ring = with_word(request, "enhancement", Enhancement.RING)
     assert read_sentence(ring.sentence).finding.enhancement is Enhancement.RING
     told = ring.model_copy(update={"findings": request.findings, "sentence": request.sentence})
@@ -132,7 +157,7 @@ def test_a_changed_word_stands_in_findings_and_sentence_and_nowhere_else(tmp_pat
 
 
 def test_requests_to_swap_say_one_of_the_two_values_in_turn(tmp_path, tiny_studio):
-    requests = list(material_of(tmp_path, tiny_studio, 6).requests)
+    requests = list(material_of(tmp_path, heads(6, 3), studio=tiny_studio).requests)
     requests[4] = with_word(requests[4], "enhancement", Enhancement.RING)
     requests[5] = with_word(requests[5], "enhancement", Enhancement.HETEROGENEOUS)
     assert chosen(requests, SWAPS[0], 3) == [0, 4, 1]
@@ -146,7 +171,7 @@ def test_change_inside_and_outside_are_told_apart():
 
 
 def test_the_measures_of_the_swaps_rise_with_what_they_measure(tmp_path, tiny_studio):
-    material = material_of(tmp_path, tiny_studio, 3)
+    material = material_of(tmp_path, heads(3, 3), studio=tiny_studio)
     request = material.requests[0]
     outline = request.mask.to_array()
     rows, columns = np.nonzero(outline)
@@ -160,9 +185,10 @@ def test_the_measures_of_the_swaps_rise_with_what_they_measure(tmp_path, tiny_st
 
 
 def test_the_part_runs_resumes_and_shows_sealed_pairs(tmp_path, tiny_studio, monkeypatch):
-    material = material_of(tmp_path, tiny_studio, 3)
+    material = material_of(tmp_path, heads(3, 3), studio=tiny_studio)
     monkeypatch.setattr(part, "PAIRS_QUICK", 1)
     monkeypatch.setattr(part, "SWAPS", SWAPS[:2])
+    monkeypatch.setitem(part.MANY, True, 2)
     told = []
     found = part.adherence(material, lambda *what: told.append(what))
     keys = [figure.key for figure in found.figures]
@@ -174,16 +200,22 @@ def test_the_part_runs_resumes_and_shows_sealed_pairs(tmp_path, tiny_studio, mon
         "adherence.type_ratio",
         "adherence.size_r",
     } <= set(keys)
-    assert told[-1][0] == told[-1][1] and "adherence.swap.moved" in keys
+    assert told[-1][0] == told[-1][1] and {
+        "adherence.swap.moved",
+        "adherence.insert.dice",
+        "adherence.remove.gone",
+    } <= set(keys)
+    assert [sum(map(sum, counts)) for counts in (found.tables[0].made, found.tables[0].real)] == [3, 20]
     plate = found.plates[0]
     with Image.open(tmp_path / plate.file) as image:
         assert plate.synthetic and image.size[0] >= 512 and "ynthetic" in image.text["Comment"]
     monkeypatch.setattr(type(tiny_studio), "make_lesion", None)  # nothing is made again
+    monkeypatch.setattr(type(tiny_studio), "make", None)
     assert part.adherence(material, lambda *what: None).figures == found.figures
 
 
 def test_what_was_judged_is_not_taken_for_other_pictures(tmp_path, tiny_studio):
-    material = material_of(tmp_path, tiny_studio, 3)
+    material = material_of(tmp_path, heads(3, 3), studio=tiny_studio)
     one = judged(material.made, material.finder, tmp_path)
     again = judged(material.made, None, tmp_path)  # no finder is asked
     assert (one.masks == again.masks).all() and one.seen == again.seen

@@ -7,7 +7,7 @@ from meddiff.evaluation import cost as part
 from meddiff.evaluation.cost import cost, energy, fewest_good, psnr
 from meddiff.evaluation.plots import curve_plot, nice_reach
 from meddiff.evaluation.records import Curve, Figure, Line
-from tests.evaluation.made_up import heads, material, told
+from tests.evaluation.made_up import heads, material_of, told
 
 
 def test_psnr_of_a_known_error():
@@ -37,7 +37,7 @@ def test_steps_and_precisions_are_compared_with_the_most_steps_in_float(tiny_stu
     monkeypatch.setattr(part, "PRECISIONS", {True: ("fp32",)})  # the random pack ships no INT8 network
     monkeypatch.setattr(part, "MANY", {True: 2})
     made = heads(3, 2)
-    found = cost(material(tmp_path, made, made.pixels), told)
+    found = cost(material_of(tmp_path, made, made.pixels), told)
     figures = {figure.key: figure for figure in found.figures}
     assert figures["cost.seconds"].value > 0 and figures["cost.size"].value > 0
     assert 5 < figures["cost.psnr"].value < 99

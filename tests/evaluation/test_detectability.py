@@ -21,7 +21,7 @@ from meddiff.evaluation.detectability import (
     visibility,
 )
 from meddiff.evaluation.material import Pictures
-from tests.evaluation.made_up import heads, material, told, without_lesions
+from tests.evaluation.made_up import heads, material_of, told, without_lesions
 
 
 def test_contrast_to_noise_is_that_of_the_ring():
@@ -127,8 +127,8 @@ def test_patches_show_every_lesion_in_one_size_and_gain():
 
 
 def test_the_part_finds_plain_lesions_as_detectable_as_real_ones_and_none_on_twins(tiny_house, tmp_path):
-    made = heads(24, 9)
-    found = detectability(material(tmp_path, made, without_lesions(24, 9), val=30), told)
+    made = heads(36, 9)  # two thirds have another side
+    found = detectability(material_of(tmp_path, made, without_lesions(36, 9), val=36), told)
     keys = {figure.key: figure for figure in found.figures}
     whole = keys["detectability.index"]
     assert whole.value == pytest.approx(1, abs=0.25)

@@ -23,7 +23,7 @@ from meddiff.evaluation.explain import (
     without,
     words_of,
 )
-from tests.evaluation.judges_support import disc, material_of
+from tests.evaluation.made_up import disc, heads, material_of
 
 
 def test_all_words_together_say_all_tokens_once():
@@ -42,7 +42,7 @@ def test_a_word_left_out_is_0_in_its_token_and_its_pairs_and_nowhere_else():
 
 
 def test_maps_are_shares_of_one_and_listening_changes_no_pixel(tmp_path, tiny_studio):
-    request = material_of(tmp_path, tiny_studio, 3).requests[0]
+    request = material_of(tmp_path, heads(3, 3), studio=tiny_studio).requests[0]
     picture, tokens = token_maps(tiny_studio, request)
     assert tokens.shape == (TOKENS, 256, 256) and np.allclose(tokens.sum(0), 1, atol=1e-4)
     assert (picture == drawn(tiny_studio, request, tiny_studio.conditions(request))).all()
@@ -51,7 +51,7 @@ def test_maps_are_shares_of_one_and_listening_changes_no_pixel(tmp_path, tiny_st
 
 
 def test_a_map_for_every_word_that_is_said(tmp_path, tiny_studio):
-    request = material_of(tmp_path, tiny_studio, 3).requests[0]
+    request = material_of(tmp_path, heads(3, 3), studio=tiny_studio).requests[0]
     maps = attention_maps(tiny_studio, request)
     assert {"type: meningioma", "enhancement: solid", "size: 24 mm", "plane: axial"} <= set(maps)
     assert len(maps) == len(words_of(request)) == 9
@@ -59,7 +59,11 @@ def test_a_map_for_every_word_that_is_said(tmp_path, tiny_studio):
 
 
 def test_a_request_on_a_given_slice_is_refused(tmp_path, tiny_studio):
-    request = material_of(tmp_path, tiny_studio, 3).requests[0].model_copy(update={"background_sha256": "0" * 64})
+    request = (
+        material_of(tmp_path, heads(3, 3), studio=tiny_studio)
+        .requests[0]
+        .model_copy(update={"background_sha256": "0" * 64})
+    )
     with pytest.raises(MedDiffError, match="given slice"):
         attention_maps(tiny_studio, request)
 
@@ -110,7 +114,7 @@ def test_change_is_where_the_pictures_differ():
 
 
 def test_the_part_runs_and_resumes(tmp_path, tiny_studio, monkeypatch):
-    material = material_of(tmp_path, tiny_studio, 3)
+    material = material_of(tmp_path, heads(3, 3), studio=tiny_studio)
     monkeypatch.setattr(part, "QUICK", 2)
     found = part.explain(material, lambda *what: None)
     keys = [figure.key for figure in found.figures]

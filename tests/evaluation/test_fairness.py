@@ -15,7 +15,7 @@ from meddiff.evaluation.fairness import (
     groups_of,
     size_class,
 )
-from tests.evaluation.judges_support import heads, material_of
+from tests.evaluation.made_up import heads, material_of
 
 
 def made_up(count: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -80,7 +80,7 @@ def test_holm_counts_all_gaps_and_a_planted_one_is_named():
 
 
 def test_age_and_sex_are_unknown_until_a_request_names_them(tmp_path, tiny_studio):
-    material = material_of(tmp_path, tiny_studio, 6)
+    material = material_of(tmp_path, heads(6, 3), studio=tiny_studio)
     groups = groups_of(material.made, material.requests)
     assert groups["age"] == [None] * 6 and groups["sex"] == [None] * 6
     told = [
@@ -93,7 +93,7 @@ def test_age_and_sex_are_unknown_until_a_request_names_them(tmp_path, tiny_studi
     assert groups["age"] == ["below_40", "40_to_64"] * 3
     assert groups["sex"] == ["female"] * 4 + [None] * 2
     made = made_up(6)
-    keys = {f.key for f in group_figures(made, groups, made_up(9, 1), groups_of(material.val))}
+    keys = {f.key for f in group_figures(made, groups, made_up(20, 1), groups_of(material.val))}
     assert {"fairness.age.40_to_64.dice", "fairness.sex.female.type"} <= keys
     assert not any("unknown" in key for key in keys)
 
@@ -112,7 +112,7 @@ def test_every_measure_has_a_figure_in_every_group_with_an_interval():
 
 
 def test_the_part_runs_without_making_a_picture(tmp_path, tiny_studio, monkeypatch):
-    material = material_of(tmp_path, tiny_studio, 6)
+    material = material_of(tmp_path, heads(6, 3), studio=tiny_studio)
     monkeypatch.setattr(type(tiny_studio), "make_lesion", None)
     found = fairness(material, lambda *what: None)
     keys = [figure.key for figure in found.figures]

@@ -22,7 +22,7 @@ from meddiff.evaluation.fidelity import (
     sets_of,
     ssim_terms,
 )
-from tests.evaluation.made_up import heads, material, told, without_lesions
+from tests.evaluation.made_up import heads, material_of, told, without_lesions
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_distances_of_features_know_a_shift_and_pass_equals():
 
 def test_sets_are_disjoint_and_mixed_as_asked(tmp_path):
     made = heads(12, 9)
-    stuff = material(tmp_path, made, without_lesions(12, 9))
+    stuff = material_of(tmp_path, made, without_lesions(12, 9))
     sets = sets_of(stuff)
     bytes_of = {name: {p.tobytes() for p in pictures.pixels} for name, pictures in sets.each().items()}
     assert not bytes_of["fitted"] & bytes_of["floor"]
@@ -104,7 +104,7 @@ def test_sets_are_disjoint_and_mixed_as_asked(tmp_path):
 def test_the_part_finds_made_heads_of_the_same_kind_nearer_than_spoilt_ones(tiny_house, tmp_path, monkeypatch):
     # Radiomic features alone: a finder with random weights knows no heads, and the backbone may not be installed.
     monkeypatch.setattr(part, "spaces", lambda finder: (radiomic_space(),))
-    found = fidelity(material(tmp_path, heads(12, 9), without_lesions(12, 9)), told)
+    found = fidelity(material_of(tmp_path, heads(12, 9), without_lesions(12, 9)), told)
     keys = {figure.key: figure for figure in found.figures}
     assert len(keys) == len(found.figures)
     whole = keys["fidelity.kid.radiomic"]

@@ -12,7 +12,6 @@ from meddiff.evaluation.hallucination import (
     SCORES,
     area_under,
     asymmetry,
-    auc_interval,
     broken,
     faster_than_biology,
     follows_law,
@@ -25,8 +24,9 @@ from meddiff.evaluation.hallucination import (
     warped,
     worst_rank,
 )
+from meddiff.statistics import roc_area
 from tests.conftest import make_phantom
-from tests.evaluation.judges_support import disc, heads, material_of
+from tests.evaluation.made_up import disc, heads, material_of
 
 NOTHING = np.zeros((256, 256), bool)
 
@@ -96,8 +96,6 @@ def test_the_area_under_two_normal_curves_is_the_textbooks():
     real, bad = rng.normal(size=4000), rng.normal(1, 1, 4000)
     assert area_under(real, bad) == pytest.approx(norm.cdf(1 / np.sqrt(2)), abs=0.015)
     assert area_under(real, real) == pytest.approx(0.5)
-    low, high = auc_interval(real[:200], bad[:200])
-    assert low < norm.cdf(1 / np.sqrt(2)) < high and high - low < 0.15
     assert area_under(np.array([0.0, np.nan]), np.array([1.0, np.nan])) == 1
 
 
@@ -133,6 +131,23 @@ def test_figures_of_broken_pictures_say_that_they_are_broken():
     assert rows["hallucination.head.beyond"].value == pytest.approx(0.05)
 
 
+def test_the_area_has_delongs_interval_and_a_wider_one_where_slices_share_heads():
+    rng = np.random.default_rng(2)
+    head = np.repeat(np.arange(40), 5)
+    real = {key: rng.normal(size=40)[head] + 0.2 * rng.normal(size=200) for key in SCORES}
+    bad = {key: rng.normal(1, 1, 40)[head] + 0.2 * rng.normal(size=200) for key in SCORES}
+    scores, ways = {"real": real, "broken": bad, "made": real}, np.arange(200) % 5
+
+    def width(heads):
+        row = {f.key: f for f in part.anatomy_figures(scores, ways, heads)}["hallucination.head.auc"]
+        return row, row.high - row.low
+
+    alone, narrow = width({})
+    assert (alone.value, alone.low, alone.high) == roc_area(bad["head"], real["head"]) and "heads" not in alone.note
+    together, wide = width({"real": head, "broken": head + 100, "made": head})
+    assert together.value == alone.value and wide > 1.7 * narrow and "(40 heads)" in together.note
+
+
 def test_volumes_of_similar_shapes_go_with_the_area_to_one_and_a_half():
     assert volume_ratios([100, 400, 0, 100])[0] == pytest.approx(8)
     assert np.isnan(volume_ratios([100, 400, 0, 100])[1:]).all()
@@ -154,9 +169,8 @@ def test_what_doubles_in_a_week_is_faster_than_a_disease_that_takes_months():
 
 
 def test_the_part_runs_to_its_end_and_resumes(tmp_path, tiny_studio, monkeypatch):
-    material = material_of(tmp_path, tiny_studio, 3)
+    material = material_of(tmp_path, heads(3, 3), studio=tiny_studio)
     monkeypatch.setattr(part, "SHOWN", 1)
-    monkeypatch.setattr(part, "DRAWS", 200)
     monkeypatch.setattr(part, "SERIES", ((part.SERIES[0][0], (0, 60)),))
     found = part.hallucination(material, lambda *what: None)
     keys = [figure.key for figure in found.figures]

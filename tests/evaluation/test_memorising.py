@@ -14,6 +14,9 @@ from meddiff.conditions.tensors import Conditions
 from meddiff.evaluation.features import Frame, finder_space
 from meddiff.evaluation.material import Pictures
 from meddiff.evaluation.memorising import (
+    Nearest,
+    _attack,
+    _heads_of,
     attacks_by_asking,
     copies,
     denoising_losses,
@@ -21,6 +24,7 @@ from meddiff.evaluation.memorising import (
     memorising,
     nearest,
     nearest_made,
+    neighbour_figures,
     own_picture,
     pixel_distances,
     stretches,
@@ -28,7 +32,7 @@ from meddiff.evaluation.memorising import (
     write_pairs,
 )
 from meddiff.statistics import roc_area
-from tests.evaluation.made_up import heads, material, told, without_lesions
+from tests.evaluation.made_up import heads, material_of, told, without_lesions
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +121,25 @@ def test_a_planted_leak_is_detected_and_none_where_there_is_none():
     assert fair[1] < 0.5 < fair[2]
 
 
+def test_slices_of_few_heads_make_attacks_and_neighbours_less_certain(tiny_house, tmp_path):
+    made = heads(24, 9)
+    stuff = material_of(tmp_path, made, without_lesions(24, 9), val=24)
+    few = np.repeat(np.arange(6), 4)
+    rng = np.random.default_rng(0)
+    scores = {side: rng.normal(size=6)[few] + 0.1 * rng.normal(size=24) for side in ("train", "val")}
+    sides = _heads_of(replace(stuff.train, heads=few), replace(stuff.val, heads=few))
+    assert not set(sides[0]) & set(sides[1])
+    alone, known = (_attack("x", "", scores["train"], scores["val"], "", given) for given in (None, sides))
+    assert known.value == alone.value and known.high - known.low > 1.4 * (alone.high - alone.low)
+    assert "(12 heads)" in known.note and not alone.note
+    assert _heads_of(replace(stuff.train, heads=None), stuff.val) is None
+    near = Nearest(np.exp(0.1 * rng.normal(size=6)[few])[None], np.ones(24))
+    blind, told_so = (neighbour_figures("pixels", near, 0, given) for given in (None, few))
+    for before, after in zip(blind, told_so, strict=True):
+        assert after.value == before.value and after.high - after.low > 1.4 * (before.high - before.low)
+        assert "(6 heads)" in after.note and "heads" not in before.note
+
+
 def test_a_slices_own_picture_does_not_count():
     distances = np.array([[0.1, 2.0], [3.0, 0.2], [1.0, 4.0]])
     np.testing.assert_allclose(nearest_made(distances, np.array([0, -1, 1])), [2.0, 0.2, 1.0])
@@ -163,11 +186,11 @@ def test_a_plate_takes_sealed_pictures_alone(tmp_path, phantom):
 def test_the_part_finds_the_copies_among_made_pictures_and_lists_them(tiny_house, tmp_path, monkeypatch):
     monkeypatch.setattr("meddiff.evaluation.memorising.PLANTED", 8)
     made = heads(12, 9)
-    stuff = material(tmp_path, made, without_lesions(12, 9))
+    stuff = material_of(tmp_path, made, without_lesions(12, 9))
     pixels = made.pixels.copy()
     pixels[:4] = stuff.train.pixels[:4]  # what a pack that copies would show
     leaky = Pictures(pixels, made.outlines, made.types, made.planes, made.findings, made.spacing_mm)
-    stuff = material(tmp_path, leaky, without_lesions(12, 9))
+    stuff = material_of(tmp_path, leaky, without_lesions(12, 9))
     found = memorising(stuff, told)
     keys = {figure.key: figure for figure in found.figures}
     assert keys["memorising.near_copies"].value >= 4 / 12
@@ -175,6 +198,7 @@ def test_the_part_finds_the_copies_among_made_pictures_and_lists_them(tiny_house
     assert keys["memorising.nearest_ratio.pixels"].low < 0.9
     assert keys["memorising.caught.mirrored"].value > 0.9
     assert keys["memorising.attack_asking.pixels"].value is None  # nothing was asked for by training slices
+    assert all("heads)" in figure.note for key, figure in keys.items() if "attack_distance" in key or "near" in key)
     assert 0 <= keys["memorising.attack_loss"].low <= keys["memorising.attack_loss"].high <= 1
     assert keys["memorising.recall"].baseline <= keys["memorising.recall"].real
     plate = found.plates[0]
@@ -189,7 +213,7 @@ def test_the_part_finds_the_copies_among_made_pictures_and_lists_them(tiny_house
 
 def test_pictures_that_give_back_the_slice_they_were_asked_for_are_a_leak(tiny_house, tmp_path):
     made = heads(24, 9)
-    stuff = material(tmp_path, made, without_lesions(24, 9), val=24)
+    stuff = material_of(tmp_path, made, without_lesions(24, 9), val=24)
     space = finder_space(stuff.finder)
     frame = Frame.of(space.see(stuff.train.pixels, stuff.train.outlines).whole)
     copied = replace(stuff, extra=stuff.train.take(np.arange(24)))

@@ -12,7 +12,7 @@ from meddiff.diffusion.checkpoint import read_info, verify, write_manifest
 from meddiff.evaluation import suite
 from meddiff.evaluation.card import fill_card
 from meddiff.evaluation.material import Pictures
-from meddiff.evaluation.records import RESULT, Figure, Part, Plate, read_evaluation
+from meddiff.evaluation.records import RESULT, Figure, Part, Plate, Table, read_evaluation
 from meddiff.evaluation.table import CLOSE, OPEN, as_text
 from meddiff.settings import settings
 from meddiff.synthesis.finder import LesionFinder
@@ -56,6 +56,7 @@ def test_pictures_are_made_for_what_val_and_train_ask(done):
     _, material = done
     assert len(material.made) == len(material.twins) == len(material.requests) == 4 and len(material.extra) == 2
     assert np.array_equal(material.made.outlines, material.val.outlines[[0, 2, 3, 5]])
+    assert np.array_equal(material.made.heads, material.val.heads[[0, 2, 3, 5]]) and len(material.train.heads) == 6
     for request, pixels in zip(material.requests, material.made.pixels, strict=True):
         assert np.array_equal(material.studio.make(request).pixels, pixels)  # the request alone gives it again
     outside = ~np.stack([np.asarray(r.mask.to_array()) for r in material.requests]).any(0)
@@ -110,6 +111,9 @@ def test_a_card_is_filled_in_between_its_marks_and_only_made_pictures_ship(done,
         name="adherence",
         title="Adherence",
         figures=(Figure(key="adherence.dice", name="outline", value=0.7, low=0.6, high=0.8, real=0.71, aim=">= 0.6", count=4, note="read it"),),
+        tables=(
+            Table(key="adherence.types", name="Types", row_name="asked", column_name="seen", names=("a", "b"), made=((3, 1), (0, 2)), note="so"),
+        ),
         plates=(
             Plate(key="a", caption="made", file="made.png", synthetic=True),
             Plate(key="b", caption="real", file="real.png", synthetic=False),
@@ -119,12 +123,33 @@ def test_a_card_is_filled_in_between_its_marks_and_only_made_pictures_ship(done,
     card = (pack / "README.md").read_text()
     assert "old" not in card and card.startswith("# Card\n\nby hand") and card.endswith("limits by hand\n")
     assert "| outline | 0.7 | 0.6 to 0.8 | 0.71 |  | 4 | >= 0.6 met |" in card and "- outline: read it" in card
+    assert (
+        "| asked | made: a | made: b |\n| --- | --- | --- |\n| a | 3 (75%) | 1 (25%) |\n| b | 0 (0%) | 2 (100%) |\n\nso"
+        in card
+    )
+    assert "  a      3 (75%)   1 (25%)" in as_text(evaluation.model_copy(update={"parts": (part,)}))
+    assert read_evaluation(pack / "evaluation").parts[0].tables == part.tables
     assert sorted(path.name for path in (pack / "evaluation").iterdir()) == ["evaluation.json", "made.png"]
     assert [plate.key for plate in read_evaluation(pack / "evaluation").parts[0].plates] == ["a"]
     assert verify(pack) == read_info(pack).sha256 == write_manifest(pack)  # what is told of a pack does not change it
     other = evaluation.model_copy(update={"pack_sha256": "0" * 64})
     with pytest.raises(MedDiffError, match="measure it again"):
         fill_card(other, folder, pack)
+
+
+def test_an_evaluation_of_older_code_has_no_tables_and_is_read(done, tmp_path):
+    _, material = done
+    evaluation = suite.run(material, told, ["fairness"], "the command")
+    older = evaluation.model_dump(mode="json")
+    for part in older["parts"]:
+        del part["tables"]
+    (tmp_path / RESULT).write_text(json.dumps(older))
+    assert read_evaluation(tmp_path) == evaluation
+
+
+def test_a_table_that_is_not_square_is_refused():
+    with pytest.raises(ValueError, match=r"a\.t needs 2 rows of 2 counts"):
+        Table(key="a.t", name="", row_name="", column_name="", names=("a", "b"), made=((1, 2),))
 
 
 def test_a_damaged_evaluation_is_told_in_words(tmp_path):

@@ -22,7 +22,7 @@ from meddiff.evaluation.usefulness import (
     training_set,
 )
 from meddiff.synthesis.finder import TYPES
-from tests.evaluation.judges_support import disc
+from tests.evaluation.made_up import disc
 
 FORM = Form((1.0,), seeds=1, steps=60, batch=12, widths=(8, 16))
 

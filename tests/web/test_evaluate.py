@@ -8,10 +8,15 @@ import pytest
 
 from meddiff.case import MedDiffError
 from meddiff.diffusion.checkpoint import read_info
-from meddiff.evaluation.records import Curve, Evaluation, Figure, Line, Part, Plate
+from meddiff.evaluation.records import Curve, Evaluation, Figure, Line, Part, Plate, Table
 from meddiff.settings import settings
 from meddiff.web import evaluate
 from meddiff.web.models import Models
+
+TAKEN = Table(
+    key="a.types", name="Types taken for <which>", row_name="asked", column_name="what the finder says", names=("glioma", "meningioma"),
+    made=((30, 10), (0, 0)), real=((97, 3), (2, 48)), note="Cases & shares.",
+)  # fmt: skip
 
 
 def evaluation_of(sha256: str) -> Evaluation:
@@ -26,7 +31,7 @@ def evaluation_of(sha256: str) -> Evaluation:
         Plate(key="p", caption="made ones", file="made.png", synthetic=True),
         Plate(key="q", caption="real ones", file="real.png", synthetic=False),
     )
-    part = Part(name="adherence", title="Adherence", figures=figures, curves=(curve,), plates=plates)
+    part = Part(name="adherence", title="Adherence", figures=figures, curves=(curve,), tables=(TAKEN,), plates=plates)
     return Evaluation(
         pack="brain-t1gd", pack_sha256=sha256, precision="int8", form="quick", command="python -m benchmarks.quality", date="2026-11-27",
         machine="m", versions={}, counts={"made": 96}, parts=(part,),
@@ -59,6 +64,14 @@ def test_figures_aims_curves_and_made_pictures_are_shown(pack):
     # Each stands among the aims and in its part.
     assert page.count(">met<") == 2 and page.count(">missed<") == 2 and "how to read it" in page and "<svg" in page
     assert base64.b64encode(b"made.png").decode() in page and base64.b64encode(b"real.png").decode() not in page
+    assert "Types taken for &lt;which&gt;" in page and "Cases &amp; shares." in page
+    taken = re.findall(r"<tr>(.*?)</tr>", page[page.index("Types taken for") :])
+    cells = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in taken]
+    assert cells[0] == ["asked", "made: glioma", "made: meningioma", "real: glioma", "real: meningioma"]
+    assert cells[1:3] == [
+        ["glioma", "30 (75%)", "10 (25%)", "97 (97%)", "3 (3%)"],
+        ["meningioma", "\N{EN DASH}", "\N{EN DASH}", "2 (4%)", "48 (96%)"],
+    ]
     assert "other weights" not in page
     (kept / "evaluation.json").write_text(evaluation_of("0" * 64).model_dump_json())
     assert "other weights" in evaluate.page_of("brain-t1gd")
