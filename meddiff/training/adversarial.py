@@ -35,7 +35,7 @@ from meddiff.diffusion.pipeline import AROUND, filled
 from meddiff.diffusion.prior import HeadPrior
 from meddiff.training.critic import FOLD, MADE, WIDTHS, Critic, class_error, classes_of, rarity_of
 from meddiff.training.denoiser import Batch, answer, draw_batch, grow, lose, sample_sheet
-from meddiff.training.pack import SHIFT
+from meddiff.training.pack import FEW_STEPS, SHIFT
 from meddiff.training.portable import add_source, training_slices
 from meddiff.training.run import Average, Run, learning_rate, read_record, set_learning_rate, write_record
 from meddiff.training.slices import Slices
@@ -321,5 +321,5 @@ def main(args: argparse.Namespace) -> int:
     write_record(args.run / "unet", *read_record(args.unet))
     prior = args.prior / "prior"
     drawn = HeadPrior.from_pretrained(prior).float() if prior.exists() else None
-    sample_sheet(student, data, vae, args.run / "sheet.png", drawn, sampler=renoise(SHIFT))
+    sample_sheet(student, data, vae, args.run / "sheet.png", drawn, FEW_STEPS, renoise(SHIFT))
     return 0

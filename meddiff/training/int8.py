@@ -20,6 +20,7 @@ from meddiff.diffusion.checkpoint import open_pipeline, read_info, save_ir, writ
 from meddiff.diffusion.pipeline import MedDiffPipeline
 from meddiff.training.dataset import load_brain_t1gd
 from meddiff.training.denoiser import draw_batch
+from meddiff.training.portable import add_source, read_slices
 from meddiff.training.slices import Slices, prepare
 from meddiff.training.text import CHOICES, read_back
 
@@ -87,7 +88,7 @@ def quantise(pipeline: MedDiffPipeline, inputs: list[Inputs], folder: Path) -> N
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `meddiff train int8`."""
-    parser.add_argument("--data", type=Path, required=True, help="folder of the brain_t1gd set (docs/data.md)")
+    add_source(parser)
     parser.add_argument("--pack", type=Path, default=Path("checkpoints/brain-t1gd"), help="folder of the pack")
     parser.add_argument("--samples", type=int, default=40, help="pictures whose passes calibrate (default 40)")
 
@@ -95,7 +96,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Quantises the pack's denoiser and renews the manifest."""
     pipeline = open_pipeline(args.pack)
-    slices = prepare(load_brain_t1gd(args.data).where("train"), wordings=1)
+    slices = (
+        read_slices(args.portable) if args.portable else prepare(load_brain_t1gd(args.data).where("train"), wordings=1)
+    )
     info = read_info(args.pack)
     inputs = calibration_inputs(pipeline, slices, args.samples, info.steps, info.guidance)
     quantise(pipeline, inputs, args.pack / "unet-int8")

@@ -1,4 +1,4 @@
-"""Recipe: the parts become a pack. `meddiff train pack --vae … --unet … --text … --check … --pack checkpoints/brain-t1gd`"""
+"""Recipe: the parts become a pack. `meddiff train pack --unet runs/adversarial/unet --few --pack checkpoints/brain-t1gd`"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from meddiff.conditions.text import TextEncoder
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.checkpoint import PackInfo, save_pack
 from meddiff.diffusion.denoiser import build_denoiser
-from meddiff.diffusion.flow import solver
+from meddiff.diffusion.flow import renoise, solver
 from meddiff.diffusion.pipeline import MedDiffPipeline
 from meddiff.diffusion.prior import HeadPrior
 from meddiff.synthesis.finder import TYPES
@@ -23,6 +23,7 @@ from meddiff.training.run import read_record, write_record
 
 SHIFT = 2.0  # of the sampling times towards noise
 STEPS, GUIDANCE = 8, 3.0  # chosen on requests of `train` slices
+FEW_STEPS, FEW_GUIDANCE = 4, 2.0  # the same for a denoiser of `training.adversarial`
 
 
 def average_of(state: Path) -> tuple[UNet2DConditionModel, int, int]:
@@ -41,8 +42,15 @@ def average_of(state: Path) -> tuple[UNet2DConditionModel, int, int]:
     return model.eval(), kept["step"], kept["samples"]
 
 
-def assemble(vae: Path, unet: Path, text: Path, check: Path | None, prior: Path | None, pack: Path) -> str:
-    """Writes a pack from its parts; `unet` is a saved folder or a run's state.pt. Returns the pack's hash."""
+def assemble(
+    vae: Path, unet: Path, text: Path, check: Path | None, prior: Path | None, pack: Path, few: bool = False
+) -> str:
+    """Writes a pack from its parts and returns its hash.
+
+    Args:
+        unet: a saved folder or a run's state.pt.
+        few: the denoiser is one of `training.adversarial`, whose every answer is a whole picture: noise is put on it again between passes.
+    """
     if unet.is_file():
         network, trained, seen = average_of(unet)
     else:
@@ -51,7 +59,7 @@ def assemble(vae: Path, unet: Path, text: Path, check: Path | None, prior: Path 
     pipeline = MedDiffPipeline(
         PatchAutoencoder.from_pretrained(vae),  # type: ignore[arg-type]
         network,  # type: ignore[arg-type]
-        solver(SHIFT),
+        renoise(SHIFT) if few else solver(SHIFT),
         encoder.bert,
         encoder.tokenizer,
         encoder.resampler,
@@ -72,8 +80,8 @@ def assemble(vae: Path, unet: Path, text: Path, check: Path | None, prior: Path 
         sequence="T1 post-contrast",
         planes=tuple(Plane),
         types=TYPES,
-        steps=STEPS,
-        guidance=GUIDANCE,
+        steps=FEW_STEPS if few else STEPS,
+        guidance=FEW_GUIDANCE if few else GUIDANCE,
     )
     return save_pack(pack, info, pipeline)
 
@@ -90,9 +98,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", type=Path, default=Path("runs/finder/check"), help="the lesion finder's folder")
     parser.add_argument("--prior", type=Path, default=Path("runs/prior/prior"), help="the head prior's folder")
     parser.add_argument("--pack", type=Path, default=Path("checkpoints/brain-t1gd"), help="folder of the pack to write")
+    parser.add_argument(
+        "--few",
+        action="store_true",
+        help="the denoiser is one of meddiff train adversarial: few passes, each a picture",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Writes the pack."""
-    print(assemble(args.vae, args.unet, args.text, args.check, args.prior, args.pack))
+    print(assemble(args.vae, args.unet, args.text, args.check, args.prior, args.pack, args.few))
     return 0

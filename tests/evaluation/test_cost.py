@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from meddiff.diffusion.flow import renoise
 from meddiff.evaluation import cost as part
 from meddiff.evaluation.cost import cost, energy, fewest_good, psnr
 from meddiff.evaluation.plots import curve_plot, nice_reach
@@ -44,6 +45,23 @@ def test_steps_and_precisions_are_compared_with_the_most_steps_in_float(tiny_stu
     over_steps = found.curves[0].lines[0]
     assert len(over_steps.x) == 3 and over_steps.y[-1] == 99  # the most steps in float are the reference itself
     assert "<svg" in curve_plot(found.curves[0])
+
+
+def test_a_sampler_with_fresh_noise_is_compared_at_its_own_number_of_steps(tiny_studio, tmp_path, monkeypatch):
+    monkeypatch.setattr(part, "STEPS", {True: (1, 3)})
+    monkeypatch.setattr(part, "PRECISIONS", {True: ("fp32",)})
+    monkeypatch.setattr(part, "MANY", {True: 2})
+    made = heads(3, 2)
+    material = material_of(tmp_path, made, made.pixels)
+    pipeline = material.studio.load().pipeline
+    monkeypatch.setattr(pipeline, "scheduler", renoise(2.0))
+    # The reference is a studio of its own: its pack must be put together with the same sampler.
+    monkeypatch.setattr(part, "Studio", lambda name, precision: material.studio)
+    found = cost(material, told)
+    figures = {figure.key: figure for figure in found.figures}
+    assert figures["cost.psnr"].value == 99 and "2 steps" in figures["cost.psnr"].name
+    assert figures["cost.psnr"].baseline is None
+    assert [curve.key for curve in found.curves] == ["cost.dice_over_steps"]
 
 
 def test_axes_end_at_round_numbers():
