@@ -30,6 +30,7 @@ RECIPES = {
     "text": "our compact BERT and its resampler",
     "finder": "the independent lesion finder, on real images only",
     "neighbours": "the training slices as the check knows them, to tell a copy",
+    "duplicates": "slices that stand in the set more than once",
     "denoiser": "the denoiser",
     "distillation": "the denoiser learns to follow its request as hard as it is told, in one pass",
     "portable": "the training set in one small file, for a machine that is lent",
