@@ -35,6 +35,7 @@ RECIPES = {
     "distillation": "the denoiser learns to follow its request as hard as it is told, in one pass",
     "portable": "the training set in one small file, for a machine that is lent",
     "adapter": "low-rank adapters for a small new set",
+    "private": "the denoiser with differential privacy (DP-SGD)",
     "prior": "the atlas of heads that a picture from nothing starts from",
     "pack": "put the parts together into a pack",
     "int8": "the INT8 network of a pack",

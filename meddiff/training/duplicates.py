@@ -1,8 +1,7 @@
 """Recipe: slices that stand in the set more than once. `meddiff train duplicates --data DIR`
 
-What a set shows twice is learned by heart first: duplicates are what diffusion models give back (Carlini et al., *Extracting Training Data from
-Diffusion Models*, USENIX Security 2023), and taking them out before training is the cheapest guard (Somepalli et al., *Understanding and
-Mitigating Copying in Diffusion Models*, NeurIPS 2023).
+What a set shows twice is learned by heart first: duplicates are what diffusion models mostly give back, so that they should be taken out before
+training (Carlini et al., *Extracting Training Data from Diffusion Models*, USENIX Security 2023).
 
 Two slices are duplicates when their thumbnails of 64x64 pixels correlate by at least `ALIKE`: the same pixels, encoded, sized or windowed
 otherwise. The limit lies between two things that the recipe prints: how much altered copies of the set's own slices correlate with
