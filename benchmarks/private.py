@@ -47,6 +47,7 @@ from meddiff.training.private import (
 from meddiff.training.run import Average, learning_rate, set_learning_rate
 from meddiff.training.slices import Slices, prepare
 
+PARTS = ("speed", "loss", "noise")
 SMALL = (32, 64, 64)  # 1.8M parameters
 FOREVER = 1e9  # seconds: steps end the run
 NOISES = (0.05, 0.1, 0.2, 0.4)
@@ -217,10 +218,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of the brain_t1gd set (docs/data.md)")
     parser.add_argument("--pack", type=Path, default=Path("checkpoints/brain-t1gd"), help="whose autoencoder and heads")
+    parser.add_argument("--part", choices=PARTS, nargs="+", default=list(PARTS), help="tables to print (default all)")
     parser.add_argument("--batch", type=int, nargs="+", default=[8], help="batches to time steps at (default 8)")
     parser.add_argument("--turns", type=int, default=5, help="timed steps of each recipe (default 5)")
-    parser.add_argument("--steps", type=int, default=60, help="steps of the small network (default 60)")
-    parser.add_argument("--mean-batch", type=int, default=32, help="slices a step of the small network (default 32)")
+    parser.add_argument("--steps", type=int, default=40, help="steps of the small network (default 40)")
+    parser.add_argument("--mean-batch", type=int, default=16, help="slices a step of the small network (default 16)")
     parser.add_argument("--clip", type=float, default=1.0, help="of its gradients (default 1)")
     parser.add_argument("--memory", nargs=2, metavar=("KIND", "BATCH"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -231,19 +233,23 @@ def main() -> None:
         parser.error("--data is needed")
     pipeline = open_pipeline(args.pack)
     vae, whole = pipeline.vae.eval(), load_brain_t1gd(args.data)
-    latent_noise(whole.where("val"), vae)
-    for kind in ("ordinary", "private"):
-        command = [sys.executable, "-m", "benchmarks.private", "--memory", kind, str(args.batch[0])]
-        peak = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        print(f"batch {args.batch[0]}, {kind}: {peak:.2f} GiB at most ({AT_ONCE} gradients held at once)", flush=True)
 
     def ready(brain: BrainSet) -> Slices:
         return prepare(brain, wordings=2, heads=None if pipeline.prior is None else heads_of(pipeline.prior, brain))
 
-    speed(ready(some(whole.where("train"), TIMED)), vae, args.batch, args.turns)
-    losses(
-        ready(whole.where("train")), ready(some(whole.where("val"), 128)), vae, args.steps, args.mean_batch, args.clip
-    )
+    if "speed" in args.part:
+        for kind in ("ordinary", "private"):
+            command = [sys.executable, "-m", "benchmarks.private", "--memory", kind, str(args.batch[0])]
+            peak = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            print(
+                f"batch {args.batch[0]}, {kind}: {peak:.2f} GiB at most ({AT_ONCE} gradients held at once)", flush=True
+            )
+        speed(ready(some(whole.where("train"), TIMED)), vae, args.batch, args.turns)
+    if "loss" in args.part:
+        val = ready(some(whole.where("val"), 128))
+        losses(ready(whole.where("train")), val, vae, args.steps, args.mean_batch, args.clip)
+    if "noise" in args.part:
+        latent_noise(whole.where("val"), vae)
 
 
 if __name__ == "__main__":

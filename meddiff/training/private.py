@@ -223,6 +223,13 @@ def alone(data: Slices) -> Slices:
     return replace(data, carried=None, follows=None, weight=torch.ones_like(data.weight))
 
 
+def by_coin(budget: Budget, generator: torch.Generator) -> Tensor:
+    """The slices of a step's batch [n], n from 0: each by a coin of its own (Poisson sampling, which the accountant counts on)."""
+    return torch.nonzero(
+        torch.rand(budget.slices, generator=generator, device=generator.device) < budget.rate
+    ).flatten()
+
+
 def private_step(optimizer: Any, picks: Tensor, loss: Callable[[Tensor], Tensor]) -> float | None:
     """One step on the slices that were drawn, `AT_ONCE` at a time; noise is added, and the step counted, when none was drawn too.
 
@@ -303,7 +310,7 @@ def train_private(
             break
         gone = ledger.taken / budget.steps
         set_learning_rate(descent, learning_rate(rate, ledger.taken, gone, warmup=min(100, 1 + budget.steps // 20)))
-        picks = torch.nonzero(torch.rand(budget.slices, generator=draws, device=device) < budget.rate).flatten()
+        picks = by_coin(budget, draws)
         value = private_step(optimizer, picks, loss)
         average.update(model)
         if value is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from meddiff.case import MedDiffError, Plane
 from meddiff.cli import main
@@ -19,7 +20,7 @@ from meddiff.diffusion.denoiser import build_denoiser
 from meddiff.training import private
 from meddiff.training.dataset import BrainSet
 from meddiff.training.denoiser import draw_batch, flow_loss, lose, train_denoiser
-from meddiff.training.private import OPACUS, Budget, Ledger, alone, by_sample, private_optimizer, private_step
+from meddiff.training.private import OPACUS, Budget, Ledger, alone, by_coin, by_sample, private_optimizer, private_step
 from meddiff.training.run import Run
 from meddiff.training.slices import Slices, prepare
 
@@ -169,9 +170,10 @@ def test_epsilon_grows_with_steps_and_less_noise_spends_more():
     ledger = Ledger(Budget(8.0, 100, 4, 1.0, 400))
     assert ledger.spent == 0
     spent = []
-    for _ in range(100):
+    for step in range(1, 101):
         ledger.accountant.step(noise_multiplier=ledger.noise, sample_rate=ledger.budget.rate)
-        spent.append(ledger.spent)
+        if step in (1, 2, 50, 99, 100):
+            spent.append(ledger.spent)
     assert all(b > a for a, b in pairwise(spent))
     assert 7.9 < spent[-1] <= 8.0  # the budget, when its steps are done
     assert Ledger(Budget(1.0, 100, 4, 1.0, 400)).noise > ledger.noise > Ledger(Budget(math.inf, 100, 4, 1.0, 400)).noise
@@ -245,24 +247,14 @@ def test_noise_and_coins_come_from_no_seed_unless_one_is_given(slices, vae, tmp_
     assert not torch.equal(weights[0], weights[1]) and torch.equal(weights[2], weights[3])
 
 
-@pytest_opacus
-def test_every_slice_is_drawn_by_a_coin_of_its_own(slices, vae, tmp_path, monkeypatch):
-    seen = []
-
-    def looked(optimizer, picks, loss):
-        seen.append(picks.tolist())
-        for weight in optimizer.params:
-            weight.grad_sample = weight.new_zeros((0, *weight.shape))
-        optimizer.step()
-        optimizer.zero_grad()
-
-    monkeypatch.setattr(private, "private_step", looked)
-    private.train_private(slices, vae, tmp_path, LONG, Budget(8.0, 300, 3, 1.0, 8), widths=(16, 16), seed=0)
+def test_every_slice_is_drawn_by_a_coin_of_its_own():
+    budget, generator = Budget(8.0, 1, 3, 1.0, 8), torch.Generator().manual_seed(0)
+    seen = [by_coin(budget, generator).tolist() for _ in range(3000)]
     sizes = [len(picks) for picks in seen]
-    assert len(seen) == 300 and all(len(set(picks)) == len(picks) for picks in seen)
-    assert abs(np.mean(sizes) - 3) < 0.3 and abs(np.var(sizes) - 8 * 3 / 8 * 5 / 8) < 0.5  # a binomial's
-    shares = np.bincount(np.concatenate(seen).astype(int), minlength=8) / 300
-    assert np.abs(shares - 3 / 8).max() < 0.1  # whatever the set's own weights are
+    assert all(len(set(picks)) == len(picks) for picks in seen) and min(sizes) == 0
+    assert abs(np.mean(sizes) - 3) < 0.1 and abs(np.var(sizes) - 8 * 3 / 8 * 5 / 8) < 0.15  # a binomial's
+    shares = np.bincount(np.concatenate(seen).astype(int), minlength=8) / len(seen)
+    assert np.abs(shares - 3 / 8).max() < 0.03
 
 
 def test_a_slice_takes_part_as_itself_alone(slices, vae):
@@ -279,3 +271,27 @@ def test_a_slice_takes_part_as_itself_alone(slices, vae):
         return len((places * 64).long().unique())
 
     assert filled(shared) >= 63 and 30 < filled(apart) < 52  # independent ones leave a third or so empty
+
+
+@pytest_opacus
+def test_the_command_trains_with_a_pack_s_autoencoder_and_heads_and_says_what_was_spent(
+    slices, tiny_packs, tmp_path, capsys
+):
+    rows = ["image,mask,tumor,plane,pixel_spacing_mm,split"]
+    for i in range(4):
+        for name, pixels in (("image", slices.pictures[i]), ("mask", slices.masks[i])):
+            Image.fromarray(pixels.numpy()).save(tmp_path / f"{name}{i}.png")
+        rows.append(f"image{i}.png,mask{i}.png,glioma,axial,0.98,train")
+    (tmp_path / "cases.csv").write_text("\n".join(rows) + "\n")
+    run = tmp_path / "run"
+    asked = ["train", "private", "--data", str(tmp_path), "--pack", str(tiny_packs / "brain-t1gd"), "--run", str(run)]
+    assert main([*asked, "--epsilon", "3", "--steps", "1", "--batch", "1", "--widths", "16", "16"]) == 0
+    told = json.loads((run / "privacy.json").read_text())
+    assert 2.9 < told["epsilon"] <= 3 and told["slices"] == 4
+    assert (run / "unet" / "config.json").exists() and (run / "unet" / "training.json").exists()
+    assert (
+        f"epsilon {told['epsilon']:.2f} of 3 at delta 2.5e-01, for one slice, after 1 of 1 steps"
+        in capsys.readouterr().out
+    )
+    assert main([*asked, "--epsilon", "9", "--steps", "1", "--batch", "1", "--widths", "16", "16"]) == 2
+    assert "begun with epsilon 3" in capsys.readouterr().err
