@@ -8,7 +8,8 @@ What this recipe does otherwise than `training.denoiser`, because the guarantee 
 
 - Every slice is in a step's batch or not by a coin of its own (Poisson sampling, the same chance for all); a batch may be empty.
 - A slice takes part as itself alone: no follow-ups made of a neighbour's lesion, no times shared out over a batch.
-- Autoencoder and atlas of heads come from a pack, so that nothing else is learned from `DIR`. What they have learned, the guarantee does not cover.
+- Autoencoder and atlas of heads come from a pack, so that nothing else is learned from `DIR`: one that has not seen `DIR`, or the guarantee is of the
+  gradients alone.
 - Coins and noise come from the system's entropy, not from a seed. (Not opacus' `secure_mode`: the noise is torch's ordinary generator.)
 - The state holds the accountant: a run that was killed goes on with what it has spent, and ends when its steps are done.
 
