@@ -13,6 +13,12 @@ Half of the lesions that are inserted, where the set shows the same lesion on a 
 noise, but the neighbour's lesion stretched into this one's outline (`conditions.carry`), or what lies between it and the slice; the network learns to
 make this slice of it. That is what a series asks of it at every visit (`docs/progression.md`).
 
+`--latent-noise S` lets no slice be learned to its last digit: what the network is taught to make is the slice with Gaussian noise of S standard
+deviations on its whitened latents, other noise every time. A network that has learned the whole set by heart then gives back a cloud of width S around a slice, not
+the slice (training with noise smooths: Bishop, *Neural Computation*, 1995); training on noised data made a fine-tuned SDXL memorise less (Daras et al.,
+*Consistent Diffusion Meets Tweedie*, ICML 2024, whose noise stays with its picture and whose loss takes it off again; this does neither). Made pictures carry
+the noise too. 0, the default, is what the shipped weights were trained with.
+
 `--start FOLDER` goes on from trained weights (a pack's `unet/`) where the run has no state of its own.
 
 A slice's head is what the prior would draw for it (`meddiff train prior`): anatomy without texture or lesion. One in ten is blank. Pictures
@@ -23,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +49,7 @@ from meddiff.diffusion.precision import torch_denoise
 from meddiff.diffusion.prior import HeadPrior
 from meddiff.training.augment import augment
 from meddiff.training.pack import GUIDANCE, SHIFT, STEPS
-from meddiff.training.portable import add_source, training_slices
+from meddiff.training.portable import add_distinct, add_source, training_slices
 from meddiff.training.run import (
     Average,
     Run,
@@ -88,20 +95,30 @@ class Batch:
 
 @torch.no_grad()
 def draw_batch(
-    data: Slices, vae: PatchAutoencoder, count: int, generator: torch.Generator, moved_by: float = MOVED
+    data: Slices,
+    vae: PatchAutoencoder,
+    count: int,
+    generator: torch.Generator,
+    moved_by: float = MOVED,
+    latent_noise: float = 0.0,
+    picks: Tensor | None = None,
 ) -> Batch:
     """Draws slices, moves them, gives each a task and hides what each task hides.
 
     Args:
         data: on the device of the generator and of the autoencoder.
         moved_by: strength of the augmentation, 1 for all of it.
+        latent_noise: standard deviation of the noise on the latents that are to be made; a background that is given stays clean, as
+            it is when a case is made.
+        picks: the slices [count] to take, rather than some drawn by their weights.
     """
     device = generator.device
 
     def chance(p: float) -> Tensor:
         return torch.rand(count, generator=generator, device=device) < p
 
-    picks = torch.multinomial(data.weight, count, replacement=True, generator=generator)
+    if picks is None:
+        picks = torch.multinomial(data.weight, count, replacement=True, generator=generator)
     mirror = chance(0.5) & data.mirrorable[picks]
     pictures = data.pictures[picks].unsqueeze(1).float() / 255
     if data.heads is not None:
@@ -155,6 +172,9 @@ def draw_batch(
         carried_ = vae.encode(pictures[:, -1:] * 2 - 1)
         follows = insert & data.follows[picks] & chance(FOLLOWS)
     cells = edit_cells(edit)
+    if latent_noise > 0:  # drawn only then: without it a seed gives the batches that it always gave
+        noise = torch.randn(latents.shape, generator=generator, device=device)
+        latents = latents + latent_noise * noise * cells
     # A small lesion counts as much as a large one. Types are told apart by rim and surroundings too.
     lesion_cells = F.avg_pool2d(near, 8)
     extra = (SHARE / lesion_cells.mean((1, 2, 3), keepdim=True).clamp_min(1e-3)).clamp_max(MOST)
@@ -194,11 +214,16 @@ class Lost:
     certain: Tensor
 
 
-def lose(batch: Batch, generator: torch.Generator) -> Lost:
-    """Draws times and noise for a batch."""
+def lose(batch: Batch, generator: torch.Generator, apart: bool = False) -> Lost:
+    """Draws times and noise for a batch.
+
+    Args:
+        apart: draw each sample's time for itself, so that no sample depends on how many others there are.
+    """
     x0, device = batch.latents, generator.device
     noise = torch.randn(x0.shape, generator=generator, device=device)
-    t = logit_normal(len(x0), generator).view(-1, 1, 1, 1)
+    times = torch.cat([logit_normal(1, generator) for _ in x0]) if apart else logit_normal(len(x0), generator)
+    t = times.view(-1, 1, 1, 1)
     x_t = mix(x0, noise, t)
     certain = torch.ones_like(t)
     if batch.carried is not None and batch.follows is not None:
@@ -222,9 +247,11 @@ def answer(model: torch.nn.Module, x_t: Tensor, t: Tensor, fixed: Tensor, contex
     return output.float()
 
 
-def flow_loss(model: torch.nn.Module, batch: Batch, vae: PatchAutoencoder, generator: torch.Generator) -> Tensor:
-    """Mean squared error of the predicted direction where the task is trained, each sample counting the same."""
-    lost = lose(batch, generator)
+def flow_loss(
+    model: torch.nn.Module, batch: Batch, vae: PatchAutoencoder, generator: torch.Generator, apart: bool = False
+) -> Tensor:
+    """Mean squared error of the predicted direction where the task is trained, each sample counting the same; `apart` as in `lose`."""
+    lost = lose(batch, generator, apart)
     # Where no background is given every cell is open, and `fixed_channels` shows nothing of x0 in open cells.
     fixed = fixed_channels(batch.conditions, batch.latents, batch.head)
     clinical = batch.conditions.clinical
@@ -268,6 +295,7 @@ def train_denoiser(
     guided: bool = False,
     moved_by: float = MOVED,
     compiled: bool = False,
+    latent_noise: float = 0.0,
 ) -> UNet2DConditionModel:
     """Trains, resuming from the folder's state, and returns the averaged denoiser, on the CPU.
 
@@ -276,10 +304,13 @@ def train_denoiser(
         guided: build a network that takes guidance; `training.distillation` teaches it.
         moved_by: strength of the augmentation.
         compiled: let torch compile the network first: a minute, and worth it on a GPU.
+        latent_noise: of the slices that are learned (`draw_batch`), 0 or more.
 
     Raises:
-        MedDiffError: when the state or `start` is of another model, or `start` is no denoiser.
+        MedDiffError: when the state or `start` is of another model, or `start` is no denoiser, or the noise is below 0.
     """
+    if not 0 <= latent_noise < math.inf:
+        raise MedDiffError(f"Latent noise of {latent_noise:g} standard deviations: give 0 or more (--latent-noise).")
     torch.manual_seed(seed)
     run = Run(folder, seconds)
     device = run.accelerator.device
@@ -302,7 +333,9 @@ def train_denoiser(
         optimizer_,
         average,
         lambda gone: learning_rate(rate, run.step + warm, gone, floor=floor),
-        lambda: flow_loss(network, draw_batch(there, encoder, batch, generator, moved_by), encoder, generator),
+        lambda: flow_loss(
+            network, draw_batch(there, encoder, batch, generator, moved_by, latent_noise), encoder, generator
+        ),
         batch,
     )
     write_record(Path(folder) / "unet", run.step, run.samples)
@@ -377,6 +410,7 @@ def sample_sheet(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `meddiff train denoiser`."""
     add_source(parser)
+    add_distinct(parser)
     parser.add_argument("--vae", type=Path, default=Path("checkpoints/brain-t1gd/vae"), help="autoencoder to train on")
     parser.add_argument("--run", type=Path, default=Path("runs/denoiser"), help="folder of state, log and result")
     parser.add_argument(
@@ -401,6 +435,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--moved", type=float, default=MOVED, help=f"strength of the augmentation, 0 to 1 (default {MOVED})"
     )
     parser.add_argument(
+        "--latent-noise",
+        type=float,
+        default=0.0,
+        help="noise on the slices that are learned, in standard deviations of the latents, against learning by heart (default 0: none)",
+    )
+    parser.add_argument(
         "--compile", action="store_true", help="let torch compile the network first (worth it on a GPU)"
     )
     parser.add_argument(
@@ -414,7 +454,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Trains, resuming, and writes the averaged `unet/` and a sample sheet into the run's folder."""
     vae: PatchAutoencoder = PatchAutoencoder.from_pretrained(args.vae).eval()
-    data = training_slices(args.data, args.portable, args.prior)
+    data = training_slices(args.data, args.portable, args.prior, args.distinct)
     assert data.follows is not None
     print(f"{int(data.follows.sum())} of {len(data.weight)} slices have a neighbour that shows the same lesion")
     model = train_denoiser(
@@ -431,6 +471,7 @@ def main(args: argparse.Namespace) -> int:
         guided=takes_guidance_at(args.start),
         moved_by=args.moved,
         compiled=args.compile,
+        latent_noise=args.latent_noise,
     )
     model.save_pretrained(args.run / "unet")
     prior = args.prior / "prior"

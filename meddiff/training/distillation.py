@@ -29,7 +29,7 @@ from meddiff.diffusion.denoiser import (
 )
 from meddiff.diffusion.prior import HeadPrior
 from meddiff.training.denoiser import Batch, answer, draw_batch, lose, sample_sheet, weighted_mean
-from meddiff.training.portable import add_source, training_slices
+from meddiff.training.portable import add_distinct, add_source, training_slices
 from meddiff.training.run import Average, Run, learning_rate, read_record, write_record
 from meddiff.training.slices import Slices
 
@@ -121,6 +121,7 @@ def distil(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `meddiff train distillation`."""
     add_source(parser)
+    add_distinct(parser)
     parser.add_argument("--unet", type=Path, required=True, help="the teacher: a unet folder that takes guidance")
     parser.add_argument("--vae", type=Path, default=Path("checkpoints/brain-t1gd/vae"), help="autoencoder")
     parser.add_argument("--prior", type=Path, default=Path("runs/prior"), help="folder that meddiff train prior wrote")
@@ -137,7 +138,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Teaches the student and writes the averaged `unet/` and a sample sheet into the run's folder."""
     vae: PatchAutoencoder = PatchAutoencoder.from_pretrained(args.vae).eval()
-    data = training_slices(args.data, args.portable, args.prior)
+    data = training_slices(args.data, args.portable, args.prior, args.distinct)
     teacher: UNet2DConditionModel = UNet2DConditionModel.from_pretrained(args.unet)  # type: ignore[assignment]
     student = distil(
         teacher,

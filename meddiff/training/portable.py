@@ -133,13 +133,21 @@ def read_slices(path: Path) -> Slices:
     return Slices(**kept, carried=torch.where(changed, patch, held["pictures"]))
 
 
-def training_slices(data: Path | None, portable: Path | None, prior: Path) -> Slices:
-    """The set from where the arguments say, with the heads that the prior drew."""
+def training_slices(data: Path | None, portable: Path | None, prior: Path, distinct: bool = False) -> Slices:
+    """The set from where the arguments say, with the heads that the prior drew.
+
+    Raises:
+        MedDiffError: when `distinct` is asked of a file: how often slices are drawn was decided when it was written.
+    """
     if portable is not None:
+        if distinct:
+            raise MedDiffError(
+                f"How often slices are drawn stands in {portable}: give --distinct to meddiff train portable instead."
+            )
         return read_slices(portable)
     assert data is not None
     brain = load_brain_t1gd(data).where("train")
-    return prepare(brain, heads=read_heads(prior / "heads.npy", len(brain)))
+    return prepare(brain, heads=read_heads(prior / "heads.npy", len(brain)), distinct=distinct)
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -147,6 +155,15 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=Path, help="folder of the brain_t1gd set (docs/data.md)")
     source.add_argument("--portable", type=Path, help="file that meddiff train portable wrote, instead of --data")
+
+
+def add_distinct(parser: argparse.ArgumentParser) -> None:
+    """The argument of a recipe that draws slices by their weights."""
+    parser.add_argument(
+        "--distinct",
+        action="store_true",
+        help="draw slices that show the same picture together as often as one (meddiff train duplicates lists them)",
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +174,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--volumes", type=Path, help="folder of brain_progression: its tumour-free slices, for the finder"
     )
     parser.add_argument("--wordings", type=int, default=8, help="wordings of each caption (default 8)")
+    add_distinct(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/portable.npz"), help="file to write")
 
 
@@ -164,7 +182,8 @@ def main(args: argparse.Namespace) -> int:
     """Writes the file and prints its size."""
     whole = load_brain_t1gd(args.data)
     brain = whole.where("train")
-    slices = prepare(brain, wordings=args.wordings, heads=read_heads(args.prior / "heads.npy", len(brain)))
+    heads = read_heads(args.prior / "heads.npy", len(brain))
+    slices = prepare(brain, wordings=args.wordings, heads=heads, distinct=args.distinct)
     clear = None if args.volumes is None else clear_slices(args.volumes)
     write_slices(args.out, slices, whole.where("val"), clear)
     print(f"{len(brain)} slices in {args.out}, {args.out.stat().st_size / 2**20:.1f} MiB")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from meddiff.conditions.codebook import context_of
 from meddiff.evaluation.heads import likeness
 from meddiff.training.captions import caption, mirrored
 from meddiff.training.dataset import BrainSet
+from meddiff.training.duplicates import copies_of
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,15 @@ def vary(findings: Findings, rng: random.Random, dropped: float = 0.25) -> Findi
     return findings.model_copy(update={"plane": plane, "finding": finding.model_copy(update=left_out)})
 
 
-def prepare(data: BrainSet, wordings: int = 6, seed: int = 0, heads: Tensor | None = None) -> Slices:
-    """Captions of a set, as contexts; trained types stand for themselves."""
+def prepare(
+    data: BrainSet, wordings: int = 6, seed: int = 0, heads: Tensor | None = None, distinct: bool = False
+) -> Slices:
+    """Captions of a set, as contexts; trained types stand for themselves.
+
+    Args:
+        distinct: draw the slices of a group of duplicates (`training.duplicates`) together as often as one. None is dropped: two
+            copies may carry two readers' outlines, and heads and neighbours stay in their places.
+    """
     rng = random.Random(seed)
     contexts, healthy, clinical = [], [], []
     for picture, mask, kind, plane in zip(data.pictures, data.masks, data.types, data.planes, strict=True):
@@ -87,7 +95,7 @@ def prepare(data: BrainSet, wordings: int = 6, seed: int = 0, heads: Tensor | No
         torch.stack([torch.stack(row) for row in healthy]).half(),
         torch.from_numpy(np.stack(clinical)),
         torch.tensor([plane is not Plane.SAGITTAL for plane in data.planes]),
-        even_weights(data),
+        even_weights(data, copies_of(data.pictures) if distinct else None),
         heads,
         *follow_ups(data),
         torch.from_numpy(data.type_numbers()),
@@ -123,14 +131,21 @@ def follow_ups(data: BrainSet) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(carried_), torch.from_numpy(best > 0)
 
 
-def even_weights(data: BrainSet) -> Tensor:
-    """How often each slice is drawn: every type evenly, plane and size class (below 25, 25 to 45, above 45 mm) about so."""
+def even_weights(data: BrainSet, copies: np.ndarray | None = None) -> Tensor:
+    """How often each slice is drawn: every type evenly, plane and size class (below 25, 25 to 45, above 45 mm) about so.
+
+    Args:
+        copies: how many slices show the same picture [N]: they count and are drawn as one, each as its part of it.
+    """
+    part = np.ones(len(data)) if copies is None else 1 / copies
     areas = (data.masks > 127).sum((1, 2)) * data.spacing_mm**2
     across = 2 * np.sqrt(areas / np.pi)
     groups = [(t, p, int(np.digitize(d, (25, 45)))) for t, p, d in zip(data.types, data.planes, across, strict=True)]
-    counts = Counter(groups)
+    counts: dict[tuple[str, Plane, int], float] = defaultdict(float)
+    for group, share in zip(groups, part.tolist(), strict=True):
+        counts[group] += share
     # The root keeps a handful of slices in a rare group from being learned by heart.
-    weight = torch.tensor([counts[g] ** -0.5 for g in groups])
+    weight = torch.tensor([share * counts[g] ** -0.5 for g, share in zip(groups, part.tolist(), strict=True)])
     types = torch.from_numpy(data.type_numbers())
     return weight / torch.zeros(int(types.max()) + 1).index_add_(0, types, weight)[types]
 

@@ -12,8 +12,15 @@ from PIL import Image
 
 from meddiff.case import MedDiffError, Plane
 from meddiff.conditions.clinical import CLINICAL_DIM
+from meddiff.conditions.tensors import edit_cells
 from meddiff.diffusion.autoencoder import PatchAutoencoder
-from meddiff.diffusion.denoiser import LEAST_GUIDANCE, MOST_GUIDANCE, build_denoiser, takes_guidance
+from meddiff.diffusion.denoiser import (
+    LEAST_GUIDANCE,
+    MOST_GUIDANCE,
+    build_denoiser,
+    fixed_channels,
+    takes_guidance,
+)
 from meddiff.training.dataset import BrainSet
 from meddiff.training.denoiser import (
     CARRIED,
@@ -218,6 +225,50 @@ def test_every_task_hides_what_it_must(slices, vae):
             else:
                 seen.add("lesion")
     assert len(seen) == 4 and abs(sum(SHARES.values()) - 1) < 1e-9
+
+
+def test_latent_noise_lies_on_what_is_made_and_never_on_what_is_given(slices, vae):
+    """Two batches of one seed differ by the noise alone; the background that the network is shown does not differ."""
+    clean, noisy = (
+        draw_batch(slices, vae, 64, torch.Generator().manual_seed(0), latent_noise=noise) for noise in (0.0, 0.2)
+    )
+    added = noisy.latents - clean.latents
+    open_cells = edit_cells(clean.conditions.edit)
+    within = added[(open_cells > 0).expand_as(added)]
+    assert abs(float(within.std()) - 0.2) < 0.005 and abs(float(within.mean())) < 0.005
+    assert clean.given.any() and not (added * (1 - open_cells))[clean.given].any()
+    shown = [fixed_channels(batch.conditions, batch.latents) for batch in (clean, noisy)]
+    assert torch.equal(*shown) and shown[0].any()
+    # Other noise for every sample: none can be learned as part of a slice.
+    whole = added[~clean.given]
+    assert float(torch.corrcoef(whole.flatten(1)).fill_diagonal_(0).abs().max()) < 0.05
+
+
+def test_without_latent_noise_a_seed_gives_the_batches_that_it_always_gave(slices, vae):
+    drawn = []
+    for options in ({}, {"latent_noise": 0.0}, {"latent_noise": 0.1}):
+        generator = torch.Generator().manual_seed(3)
+        batch = draw_batch(slices, vae, 4, generator, **options)
+        drawn.append((batch.latents, torch.rand(1, generator=generator)))
+    assert torch.equal(drawn[0][0], drawn[1][0]) and drawn[0][1] == drawn[1][1]
+    assert not torch.equal(drawn[0][0], drawn[2][0])
+
+
+def test_the_denoiser_trains_on_noised_latents_and_refuses_what_is_no_noise(slices, vae, tmp_path, monkeypatch):
+    from meddiff.training import denoiser as recipe
+
+    asked = []
+
+    def seen(*arguments):
+        asked.append(arguments[-1])
+        return draw_batch(*arguments)
+
+    monkeypatch.setattr(recipe, "draw_batch", seen)
+    train_denoiser(slices, vae, tmp_path / "run", 0.5, batch=2, widths=(16, 16), latent_noise=0.3)
+    assert asked and set(asked) == {0.3}
+    for wrong in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(MedDiffError, match="--latent-noise"):
+            train_denoiser(slices, vae, tmp_path / "none", 1, latent_noise=wrong)
 
 
 def test_growing_is_the_square_maximum():
