@@ -217,7 +217,7 @@ def build(name: str, empty: str) -> Viewer:
             with gr.Column(elem_classes="md-stage"):
                 picture = gr.ImageSlider(
                     format="png", image_mode="L", type="filepath", interactive=False, show_label=False, container=False,
-                    max_height=620, buttons=[], slider_position=50, elem_classes="md-picture",
+                    max_height=620, buttons=[], slider_position=90, elem_classes="md-picture",  # the lesion first, wherever it lies
                 )  # fmt: skip
             gr.HTML(html_template=TOOLS_HTML, js_on_load=language.exchange(TOOLS_HTML) + TOOLS_JS, name=name)
     with gr.Column(visible=False) as facts:
