@@ -9,7 +9,7 @@ from pathlib import Path
 
 from meddiff.exchange.atomic import write_atomic
 from meddiff.marking.seal import SealedCase
-from meddiff.plot import HIGH, KEY, OTHERS, Axes, svg
+from meddiff.plot import HIGH, KEY, LINE, OTHERS, Axes, legend, svg
 from meddiff.stress.lab import Lab
 from meddiff.stress.page import document, facts_of, section, shown_pair, table
 from meddiff.stress.plan import plan_text
@@ -101,24 +101,27 @@ def best_plot(methods: Sequence[MethodResult]) -> str:
     low, high = min([*values, 0.0]), max([*values, 0.0])
     room = max(0.1, 0.05 * (high - low))
     axes = Axes((1, max(2, *(one.tried for one in methods))), (low - room, high + room))
-    ticks = [round(low + part * (high - low), 2) for part in (0, 0.25, 0.5, 0.75, 1)]
+    # One decimal where that tells them apart: longer numbers reach into the axis' name.
+    places = 1 if high - low > 0.5 else 2
+    ticks = [round(low + part * (high - low), places) for part in (0, 0.25, 0.5, 0.75, 1)]
     parts = [axes.grid([1, max(one.tried for one in methods)], ticks)]
     parts.append(axes.line([(axes.x[0], 0), (axes.x[1], 0)], OTHERS[4], 1.5, "4 4"))
-    said = []
+    said, names = [], []
     for at, one in enumerate(methods):
         points = [(float(n), value) for n, value in enumerate(one.best, 1) if value is not None]
         colour, dash = ((KEY, ""), (OTHERS[0], "6 3"))[at % 2]
         parts.append(axes.line(points, colour, 2.5, dash))
-        y = 20 + 14 * at
-        parts.append(
-            f'<line x1="230" x2="256" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"/>'
-        )
-        parts.append(f'<text x="262" y="{y + 4}" text-anchor="start">{escape(NAMES[one.method])}</text>')
+        names.append((NAMES[one.method], colour, dash))
         said.append(
             f"{NAMES[one.method]} reaches {points[-1][1]:.2f}" if points else f"{NAMES[one.method]} has no fair case"
         )
     parts.append(axes.names("Cases made", "Lowest value so far"))
-    return svg(HIGH, f"Lowest value after each case: {'; '.join(said)}; below 0 a visible lesion is missed", parts)
+    parts.append(legend(names, HIGH + 6))
+    return svg(
+        HIGH + LINE * len(names) + 6,
+        f"Lowest value after each case: {'; '.join(said)}; below 0 a visible lesion is missed",
+        parts,
+    )
 
 
 def _flip(found: SearchResult, shown: Mapping[int, SealedCase]) -> str:
