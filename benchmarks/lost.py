@@ -16,39 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.quality import pictures_of
 from meddiff.case import MedDiffError
-from meddiff.conditions.codebook import context_of
 from meddiff.conditions.measure import dice
-from meddiff.conditions.tensors import Conditions
 from meddiff.diffusion.checkpoint import load_pack
 from meddiff.diffusion.denoiser import takes_guidance
 from meddiff.diffusion.pipeline import sample_latents
 from meddiff.evaluation.distances import frechet
 from meddiff.evaluation.features import COMPONENTS, INSTALL, Frame, imagenet_space
 from meddiff.evaluation.fidelity import blurred
+from meddiff.evaluation.memorising import conditions_of
 from meddiff.synthesis.finder import LesionFinder
-from meddiff.training.captions import caption
-from meddiff.training.dataset import BrainSet, load_brain_t1gd
+from meddiff.training.dataset import load_brain_t1gd
 
 OTHERS = 640  # slices that say units and stand for reality, half each
-
-
-def conditions_of(data: BrainSet, picks: np.ndarray) -> list[Conditions]:
-    """What the denoiser is told of slices: their captions and outlines."""
-    from meddiff.conditions.clinical import clinical_vector
-
-    told = []
-    for i in picks:
-        findings, _ = caption(
-            data.pictures[i] / np.float32(255), data.masks[i] > 127, data.types[i], data.planes[i], data.spacing_mm
-        )
-        finding = findings.finding
-        assert finding is not None
-        outline = torch.from_numpy((data.masks[i] > 127).astype(np.float32))[None, None]
-        clinical = clinical_vector(size_mm=finding.size_mm, conspicuity=finding.conspicuity)
-        context = context_of(findings, finding.pathology)[None]
-        told.append(Conditions(context, outline, torch.ones_like(outline), torch.from_numpy(clinical)[None]))
-    return told
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,10 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
     finder = LesionFinder.load(pack.folder / "check")
     order = np.random.default_rng(0).permutation(len(data))
     picks, fitted, others = np.split(order[: args.count + OTHERS], [args.count, args.count + OTHERS // 2])
-    outlines, types = data.masks[picks] > 127, data.type_numbers()[picks]
+    chosen = data.take(picks.tolist())
+    outlines, types = chosen.masks > 127, chosen.type_numbers()
     frame = Frame.of(space.see(data.pictures[fitted], data.masks[fitted] > 127).whole, COMPONENTS)
     reality = frame.reduced(space.see(data.pictures[others], data.masks[others] > 127).whole)
-    told = conditions_of(data, picks)
+    told = conditions_of(pipeline, pictures_of(chosen))
     steps, guidance = args.steps or pack.info.steps, args.guidance or pack.info.guidance
     print(
         f"pack {pack.info.sha256[:12]} at {args.precision}, {steps} steps, guidance {guidance:g}, {len(picks)} slices"
@@ -94,8 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     def made(begin: float | None) -> np.ndarray:
         pictures = []
-        for number, (asked, i) in enumerate(zip(told, picks, strict=True)):
-            head = pipeline.head(data.planes[i], asked.mask, number)
+        for number, plane in enumerate(chosen.planes):
+            asked = told.sample(number)
+            head = pipeline.head(plane, asked.mask, number)
             until = pipeline.prior.config.until if pipeline.prior is not None else 1.0
             slice_ = latents[number : number + 1] if begin else None
             one_pass = takes_guidance(pipeline.unet)
@@ -107,10 +90,10 @@ def main(arguments: list[str] | None = None) -> int:
         return np.concatenate(pictures)
 
     with torch.inference_mode():
-        real = torch.from_numpy(data.pictures[picks])[:, None].float() / 127.5 - 1
+        real = torch.from_numpy(chosen.pictures)[:, None].float() / 127.5 - 1
         latents = vae.encode(real.to(vae.encoder.weight.dtype)).float()
-        row("real", data.pictures[picks])
-        row("real, blurred by 1.5 pixels", blurred(data.pictures[picks]))
+        row("real", chosen.pictures)
+        row("real, blurred by 1.5 pixels", blurred(chosen.pictures))
         row("autoencoder alone", as_pixels(latents))
         for begin in args.times:
             row(f"found again from t = {begin:g}", made(begin))

@@ -22,7 +22,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +59,7 @@ RATE = 4e-4
 def some(brain: BrainSet, count: int, seed: int = 0) -> BrainSet:
     """Some of a set's slices, in its order."""
     keep = np.sort(np.random.default_rng(seed).choice(len(brain), min(count, len(brain)), replace=False)).tolist()
-    named = {name: tuple(getattr(brain, name)[i] for i in keep) for name in ("names", "types", "planes", "split")}
-    return replace(brain, pictures=brain.pictures[keep], masks=brain.masks[keep], **named)
+    return brain.take(keep)
 
 
 # ---------------------------------------------------------------- seconds and memory

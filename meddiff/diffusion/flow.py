@@ -69,6 +69,11 @@ def direction(x: Tensor, output: Tensor, t: Tensor | float) -> Tensor:
     return (2 * t - 1) / spread * x + output / spread**0.5
 
 
+def picture(x: Tensor, output: Tensor, t: Tensor | float) -> Tensor:
+    """x_0 that the network's raw output leads to from x at time t, in one straight step."""
+    return x - t * direction(x, output, t)
+
+
 def logit_normal(count: int, generator: torch.Generator, mean: float = 0.6, std: float = 1.1) -> Tensor:
     """Training times [count] in (0, 1), more towards noise (Esser et al., 2024, "resolution-dependent shifting").
 

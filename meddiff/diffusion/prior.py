@@ -27,6 +27,7 @@ CALM = 0.8  # of the fitted spread is drawn: the far ends of a Gaussian are no h
 SIDE = 256  # pixels of a finished head
 TRIES = 6  # heads drawn until one has tissue all around the lesion
 AIR = 0.08  # below it a drawn head shows none
+UNTIL = 0.75  # time at which a drawn head is handed over to the denoiser
 FARTHEST = 2.5  # standard deviations that a slice's own scores may have
 
 
@@ -43,7 +44,7 @@ class HeadPrior(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, templates: int = 48, components: int = 12, size: int = 96, controls: int = 6, until: float = 0.75
+        self, templates: int = 48, components: int = 12, size: int = 96, controls: int = 6, until: float = UNTIL
     ) -> None:
         super().__init__()
         bend = (2, controls, controls)

@@ -34,6 +34,7 @@ from meddiff.conditions.prompt import write_sentence
 from meddiff.conditions.tensors import Conditions
 from meddiff.diffusion.denoiser import LEAST_GUIDANCE, fixed_channels, takes_guidance, with_guidance
 from meddiff.diffusion.flow import direction, mix
+from meddiff.diffusion.pipeline import MedDiffPipeline
 from meddiff.diffusion.precision import Denoise
 from meddiff.evaluation.distances import NEIGHBOURS, Manifolds, coverage_of_equals, manifolds
 from meddiff.evaluation.features import Frame, Space, finder_space, kinds, matched
@@ -557,6 +558,13 @@ def _losses(material: Material, slices: Pictures) -> np.ndarray:
     latents = pipeline.vae.encode(
         (torch.from_numpy(slices.unit).unsqueeze(1) * 2 - 1).to(pipeline.vae.encoder.weight.dtype)
     )
+    guided = takes_guidance(pipeline.unet)
+    conditions = conditions_of(pipeline, slices)
+    return denoising_losses(pipeline.denoise, latents.float(), conditions, seed=material.seed, one_pass=guided)
+
+
+def conditions_of(pipeline: MedDiffPipeline, slices: Pictures) -> Conditions:
+    """What the denoiser is told of slices: their captions as sentences, their outlines; everything may change."""
     outlines = torch.from_numpy(slices.outlines.astype(np.float32)).unsqueeze(1)
     clinical = [
         clinical_vector(size_mm=f.finding.size_mm, conspicuity=f.finding.conspicuity)
@@ -564,14 +572,12 @@ def _losses(material: Material, slices: Pictures) -> np.ndarray:
         else clinical_vector()
         for f in slices.findings
     ]
-    conditions = Conditions(
+    return Conditions(
         pipeline.text([write_sentence(findings) for findings in slices.findings]),
         outlines,
         torch.ones_like(outlines),
         torch.from_numpy(np.stack(clinical)),
     )
-    guided = takes_guidance(pipeline.unet)
-    return denoising_losses(pipeline.denoise, latents.float(), conditions, seed=material.seed, one_pass=guided)
 
 
 def threshold_figures(material: Material) -> list[Figure]:

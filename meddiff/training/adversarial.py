@@ -30,17 +30,16 @@ from meddiff.case import MedDiffError
 from meddiff.conditions.tensors import edit_cells
 from meddiff.diffusion.autoencoder import PatchAutoencoder
 from meddiff.diffusion.denoiser import LEAST_GUIDANCE, MOST_GUIDANCE, fixed_channels, takes_guidance, with_guidance
-from meddiff.diffusion.flow import direction, mix, renoise, times
+from meddiff.diffusion.flow import mix, picture, renoise, times
 from meddiff.diffusion.pipeline import AROUND, filled
-from meddiff.diffusion.prior import HeadPrior
+from meddiff.diffusion.prior import UNTIL
 from meddiff.training.critic import FOLD, MADE, WIDTHS, Critic, class_error, classes_of, rarity_of
-from meddiff.training.denoiser import Batch, answer, draw_batch, grow, lose, sample_sheet
+from meddiff.training.denoiser import Batch, add_training, answer, draw_batch, grow, lose, write_result
 from meddiff.training.pack import FEW_STEPS, SHIFT
-from meddiff.training.portable import add_source, training_slices
+from meddiff.training.portable import training_slices
 from meddiff.training.run import Average, Run, learning_rate, read_record, set_learning_rate, write_record
 from meddiff.training.slices import Slices
 
-UNTIL = 0.75  # time at which the atlas' head is handed over (`HeadPrior.config.until`)
 PASSES = (3, 6)  # of the chains that are simulated, least and most
 REAL = 0.3  # of the samples are real slices lost in noise
 OVER_THE_LESION = 0.5  # of the removals hide the lesion itself
@@ -69,6 +68,11 @@ class Asked:
     cells: Tensor
     masks: Tensor
     real: Tensor
+
+    @property
+    def changed(self) -> Tensor:
+        """The places of the critic's map that may change, [B, H/2, W/2] in {0, 1}."""
+        return (F.avg_pool2d(self.batch.conditions.edit, FOLD).squeeze(1) > 0.5).float()
 
 
 def over_the_lesion(batch: Batch, generator: torch.Generator) -> Batch:
@@ -126,7 +130,7 @@ def ask(student: torch.nn.Module, batch: Batch, generator: torch.Generator) -> A
         t = begin * now
         x = torch.where(cells > 0, x, mix(x0, noise, t))
         output = answer(student, x, t, fixed, asked.context, clinical)
-        x = mix(x - t * direction(x, output, t), normal(), begin * later)
+        x = mix(picture(x, output, t), normal(), begin * later)
     t = begin * grid[trained]
     x = torch.where(cells > 0, x, mix(x0, noise, t))
     masks = truth * (1 - asked.edit) * given + truth * asked.edit * shown
@@ -142,11 +146,10 @@ def ask(student: torch.nn.Module, batch: Batch, generator: torch.Generator) -> A
     )
 
 
-def answered(student: torch.nn.Module, asked: Asked) -> Tensor:
-    """The student's picture [B, 16, h, w] in latents; what was given stays."""
-    output = answer(student, asked.x_t, asked.t, asked.fixed, asked.batch.conditions.context, asked.clinical)
-    x0 = asked.x_t - asked.t * direction(asked.x_t, output, asked.t)
-    return torch.where(asked.cells > 0, x0, asked.batch.latents)
+def answered(model: torch.nn.Module, asked: Asked) -> Tensor:
+    """A denoiser's picture [B, 16, h, w] in latents; what was given stays."""
+    output = answer(model, asked.x_t, asked.t, asked.fixed, asked.batch.conditions.context, asked.clinical)
+    return torch.where(asked.cells > 0, picture(asked.x_t, output, asked.t), asked.batch.latents)
 
 
 def anchor_error(made: Tensor, right: Tensor, asked: Asked, vae: PatchAutoencoder) -> Tensor:
@@ -163,20 +166,19 @@ def critic_error(critic: torch.nn.Module, real: Tensor, made: Tensor, asked: Ask
     """What the critic has to learn: classes and request of real pictures [B, 1, H, W], and where pixels were made."""
     batch = asked.batch
     assert batch.types is not None and batch.masks is not None and batch.said is not None
-    everywhere = torch.ones_like(F.avg_pool2d(batch.masks, FOLD).squeeze(1))
-    changed = (F.avg_pool2d(batch.conditions.edit, FOLD).squeeze(1) > 0.5).float()
+    changed = asked.changed
     of_real, of_made = classes_of(batch.masks, batch.types), classes_of(asked.masks, batch.types)
     with torch.autocast(real.device.type, torch.bfloat16, enabled=real.is_cuda):
         logits, said = critic(torch.cat([real, made]))
     seen, faked = logits.float().chunk(2)
-    error = class_error(seen, of_real, everywhere, rarity_of(of_real))
+    error = class_error(seen, of_real, torch.ones_like(changed), rarity_of(of_real))
     error = error + class_error(faked, torch.full_like(of_made, MADE), changed, rarity_of(of_made))
     return error + said_error(said.float().chunk(2)[0], batch.said)
 
 
-def said_error(said: Tensor, right: Tensor) -> Tensor:
-    """Mean squared error of contexts [B, 16, 128], whose numbers have unit variance."""
-    return (said - right).square().mean()
+def said_error(said: Tensor, right: Tensor, told: Tensor | float = 1.0) -> Tensor:
+    """Mean squared error of contexts [B, 16, 128], whose numbers have unit variance; `told` [B, 1, 1]: which count."""
+    return ((said - right).square() * told).mean()
 
 
 def student_error(
@@ -191,12 +193,11 @@ def student_error(
     batch = asked.batch
     assert batch.types is not None and batch.said is not None and batch.shown is not None
     classes = classes_of(asked.masks, batch.types)
-    changed = (F.avg_pool2d(batch.conditions.edit, FOLD).squeeze(1) > 0.5).float()
     with torch.autocast(made.device.type, torch.bfloat16, enabled=made.is_cuda):
         logits, said = critic(made)
-    pleases = class_error(logits, classes, changed, rarity_of(classes))
+    pleases = class_error(logits, classes, asked.changed, rarity_of(classes))
     told = batch.shown.view(-1, 1, 1) * (batch.conditions.context.abs().sum((1, 2), keepdim=True) > 0)
-    reads = ((said.float() - batch.said).square() * told).mean()
+    reads = said_error(said.float(), batch.said, told)
     anchor = anchor_error(latents, right, asked, vae)
     parts = {"critic": pleases, "said": reads, "anchor": anchor}
     return pleases + SAID * reads + ANCHOR * anchor, {name: part.detach() for name, part in parts.items()}
@@ -249,10 +250,7 @@ def train_adversarial(
         asked = ask(student, drawn, generator)
         with torch.no_grad():
             real = encoder.decode(drawn.latents)
-            context = asked.batch.conditions.context
-            output = answer(anchor, asked.x_t, asked.t, asked.fixed, context, asked.clinical)
-            mean = asked.x_t - asked.t * direction(asked.x_t, output, asked.t)
-            right = torch.where(asked.real, drawn.latents, mean)
+            right = torch.where(asked.real, drawn.latents, answered(anchor, asked))
         latents = answered(student, asked)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             made = encoder.decode(latents).float()
@@ -283,17 +281,10 @@ def train_adversarial(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `meddiff train adversarial`."""
-    add_source(parser)
+    add_training(parser, run="runs/adversarial", minutes=60, rate=1e-4)
     parser.add_argument(
         "--unet", type=Path, required=True, help="denoiser to start from and to stay near: a unet folder"
     )
-    parser.add_argument("--vae", type=Path, default=Path("checkpoints/brain-t1gd/vae"), help="autoencoder")
-    parser.add_argument("--prior", type=Path, default=Path("runs/prior"), help="folder that meddiff train prior wrote")
-    parser.add_argument("--run", type=Path, default=Path("runs/adversarial"), help="folder of state, log and result")
-    parser.add_argument("--minutes", type=float, default=60, help="how long to train (default 60)")
-    parser.add_argument("--rate", type=float, default=1e-4, help="peak learning rate (default 1e-4)")
-    parser.add_argument("--batch", type=int, default=8, help="samples a step (default 8)")
-    parser.add_argument("--moved", type=float, default=0.4, help="strength of the augmentation, 0 to 1 (default 0.4)")
     parser.add_argument("--warm-up", type=int, default=WARM_UP, help=f"steps of the critic alone (default {WARM_UP})")
     parser.add_argument("--critic", type=int, nargs="+", default=list(WIDTHS), help=f"its widths (default {WIDTHS})")
     parser.add_argument("--average", type=float, default=0.995, help="decay a step of the averaged weights")
@@ -302,7 +293,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Trains the student and writes the averaged `unet/` and a sample sheet into the run's folder."""
     vae: PatchAutoencoder = PatchAutoencoder.from_pretrained(args.vae).eval()
-    data = training_slices(args.data, args.portable, args.prior)
+    data = training_slices(args.data, args.portable, args.prior, args.distinct)
     start: UNet2DConditionModel = UNet2DConditionModel.from_pretrained(args.unet)  # type: ignore[assignment]
     student = train_adversarial(
         start,
@@ -317,9 +308,6 @@ def main(args: argparse.Namespace) -> int:
         warm_up=args.warm_up,
         widths=tuple(args.critic),
     )
-    student.save_pretrained(args.run / "unet")
     write_record(args.run / "unet", *read_record(args.unet))
-    prior = args.prior / "prior"
-    drawn = HeadPrior.from_pretrained(prior).float() if prior.exists() else None
-    sample_sheet(student, data, vae, args.run / "sheet.png", drawn, FEW_STEPS, renoise(SHIFT))
+    write_result(student, data, vae, args, FEW_STEPS, renoise(SHIFT))
     return 0

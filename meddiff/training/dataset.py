@@ -41,7 +41,10 @@ class BrainSet:
 
     def where(self, split: str) -> BrainSet:
         """The slices of one split, in order."""
-        keep = [i for i, name in enumerate(self.split) if name == split]
+        return self.take([i for i, name in enumerate(self.split) if name == split])
+
+    def take(self, keep: list[int]) -> BrainSet:
+        """The slices at these positions, in that order."""
         return BrainSet(
             tuple(self.names[i] for i in keep),
             self.pictures[keep],

@@ -407,12 +407,12 @@ def sample_sheet(
     write_sheet(torch.cat([outlines, *made]), path, count)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `meddiff train denoiser`."""
+def add_training(parser: argparse.ArgumentParser, run: str, minutes: float, rate: float) -> None:
+    """The arguments that every recipe which trains a denoiser takes; `run`, `minutes` and `rate` are its defaults."""
     add_source(parser)
     add_distinct(parser)
     parser.add_argument("--vae", type=Path, default=Path("checkpoints/brain-t1gd/vae"), help="autoencoder to train on")
-    parser.add_argument("--run", type=Path, default=Path("runs/denoiser"), help="folder of state, log and result")
+    parser.add_argument("--run", type=Path, default=Path(run), help="folder of state, log and result")
     parser.add_argument(
         "--prior",
         type=Path,
@@ -420,19 +420,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder that meddiff train prior wrote (default runs/prior)",
     )
     parser.add_argument(
+        "--minutes", type=float, default=minutes, help=f"how long to train in this call (default {minutes:g})"
+    )
+    parser.add_argument("--rate", type=float, default=rate, help=f"peak learning rate (default {rate:g})")
+    parser.add_argument("--batch", type=int, default=8, help="samples a step (default 8)")
+    parser.add_argument(
+        "--moved", type=float, default=MOVED, help=f"strength of the augmentation, 0 to 1 (default {MOVED})"
+    )
+
+
+def write_result(
+    model: UNet2DConditionModel,
+    data: Slices,
+    vae: PatchAutoencoder,
+    args: argparse.Namespace,
+    steps: int = STEPS,
+    sampler: Sampler | None = None,
+) -> None:
+    """Writes what such a recipe gives into its run's folder: `unet/` and a sample sheet; `args` of `add_training`."""
+    model.save_pretrained(args.run / "unet")
+    prior = args.prior / "prior"
+    drawn = HeadPrior.from_pretrained(prior).float() if prior.exists() else None
+    sample_sheet(model, data, vae, args.run / "sheet.png", drawn, steps, sampler)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `meddiff train denoiser`."""
+    add_training(parser, run="runs/denoiser", minutes=90, rate=4e-4)
+    parser.add_argument(
         "--start", type=Path, help="denoiser to go on from where the run has no state, e.g. checkpoints/brain-t1gd/unet"
     )
-    parser.add_argument("--minutes", type=float, default=90, help="how long to train in this call (default 90)")
-    parser.add_argument("--rate", type=float, default=4e-4, help="peak learning rate (default 4e-4)")
     parser.add_argument(
         "--floor", type=float, default=0.05, help="share of the rate that is left at the end (default 0.05)"
     )
-    parser.add_argument("--batch", type=int, default=8, help="samples a step (default 8)")
     parser.add_argument(
         "--widths", type=int, nargs="+", default=list(WIDTHS), help=f"of the three levels (default {WIDTHS})"
-    )
-    parser.add_argument(
-        "--moved", type=float, default=MOVED, help=f"strength of the augmentation, 0 to 1 (default {MOVED})"
     )
     parser.add_argument(
         "--latent-noise",
@@ -473,10 +495,7 @@ def main(args: argparse.Namespace) -> int:
         compiled=args.compile,
         latent_noise=args.latent_noise,
     )
-    model.save_pretrained(args.run / "unet")
-    prior = args.prior / "prior"
-    drawn = HeadPrior.from_pretrained(prior).float() if prior.exists() else None
-    sample_sheet(model, data, vae, args.run / "sheet.png", drawn)
+    write_result(model, data, vae, args)
     return 0
 
 

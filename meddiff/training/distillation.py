@@ -27,9 +27,8 @@ from meddiff.diffusion.denoiser import (
     takes_guidance,
     with_guidance,
 )
-from meddiff.diffusion.prior import HeadPrior
-from meddiff.training.denoiser import Batch, answer, draw_batch, lose, sample_sheet, weighted_mean
-from meddiff.training.portable import add_distinct, add_source, training_slices
+from meddiff.training.denoiser import Batch, add_training, answer, draw_batch, lose, weighted_mean, write_result
+from meddiff.training.portable import training_slices
 from meddiff.training.run import Average, Run, learning_rate, read_record, write_record
 from meddiff.training.slices import Slices
 
@@ -120,16 +119,8 @@ def distil(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `meddiff train distillation`."""
-    add_source(parser)
-    add_distinct(parser)
+    add_training(parser, run="runs/distillation", minutes=15, rate=1e-4)
     parser.add_argument("--unet", type=Path, required=True, help="the teacher: a unet folder that takes guidance")
-    parser.add_argument("--vae", type=Path, default=Path("checkpoints/brain-t1gd/vae"), help="autoencoder")
-    parser.add_argument("--prior", type=Path, default=Path("runs/prior"), help="folder that meddiff train prior wrote")
-    parser.add_argument("--run", type=Path, default=Path("runs/distillation"), help="folder of state, log and result")
-    parser.add_argument("--minutes", type=float, default=15, help="how long to train (default 15)")
-    parser.add_argument("--rate", type=float, default=1e-4, help="peak learning rate (default 1e-4)")
-    parser.add_argument("--batch", type=int, default=8, help="samples a step (default 8)")
-    parser.add_argument("--moved", type=float, default=0.4, help="strength of the augmentation, 0 to 1 (default 0.4)")
     parser.add_argument(
         "--compile", action="store_true", help="let torch compile the network first (worth it on a GPU)"
     )
@@ -151,10 +142,6 @@ def main(args: argparse.Namespace) -> int:
         compiled=args.compile,
         moved_by=args.moved,
     )
-    student.save_pretrained(args.run / "unet")
     write_record(args.run / "unet", *read_record(args.unet))
-    prior = args.prior / "prior"
-    sample_sheet(
-        student, data, vae, args.run / "sheet.png", HeadPrior.from_pretrained(prior).float() if prior.exists() else None
-    )
+    write_result(student, data, vae, args)
     return 0

@@ -26,7 +26,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from meddiff.case import MedDiffError
-from meddiff.evaluation.memorising import thumbnails
+from meddiff.evaluation.heads import thumbnails
 from meddiff.training.dataset import BrainSet, load_brain_t1gd
 
 ALIKE = 0.985
